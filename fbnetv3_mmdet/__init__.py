@@ -1,0 +1,34 @@
+"""FBNetV3 detectors for MMDetection 3.x; importing fills its registries."""
+
+try:
+    import mmdet  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f'fbnetv3_mmdet needs MMDetection, and {error.name!r} is missing: '
+        'pip install "mmdet-fbnetv3[onedl]"'
+    ) from error
+
+from .ops import register_ops
+
+register_ops()  # before anything imports mmcv.ops
+
+from .datasets import DigitScenes  # noqa: E402
+from .models import (  # noqa: E402
+    FBNetV3,
+    FBNetV3RoIExtractor,
+    FBNetV3RoIHead,
+    FBNetV3RPNHead,
+    FBNetV3SharedHead,
+)
+from .norms import NaiveSyncBN  # noqa: E402
+
+__version__ = '0.1.0'
+__all__ = [
+    'DigitScenes',
+    'FBNetV3',
+    'FBNetV3RPNHead',
+    'FBNetV3RoIExtractor',
+    'FBNetV3RoIHead',
+    'FBNetV3SharedHead',
+    'NaiveSyncBN',
+]

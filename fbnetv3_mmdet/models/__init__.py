@@ -1,0 +1,15 @@
+"""Modules registered in MMDetection's ``MODELS``."""
+
+from .backbone import FBNetV3
+from .roi_extractor import FBNetV3RoIExtractor
+from .roi_head import FBNetV3RoIHead
+from .rpn_head import FBNetV3RPNHead
+from .shared_head import FBNetV3SharedHead
+
+__all__ = [
+    'FBNetV3',
+    'FBNetV3RPNHead',
+    'FBNetV3RoIExtractor',
+    'FBNetV3RoIHead',
+    'FBNetV3SharedHead',
+]

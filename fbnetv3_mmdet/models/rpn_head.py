@@ -1,0 +1,82 @@
+"""The region proposal head made of FBNetV3 blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmdet.models.dense_heads import RPNHead
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+
+from ..archs import Arch, head_rows
+from ..layers import build_stage, scale_channels, trunk_channels
+
+
+@MODELS.register_module()
+class FBNetV3RPNHead(RPNHead):
+    """RPN head whose 3x3 convolution is replaced by FBNetV3 blocks.
+
+    Args:
+        arch (str | dict): Architecture whose ``rpn`` rows are built.
+        in_channels (int, optional): Channels of the features; None: those of
+            the architecture's last stage, as C4 detectors feed it.
+        width (float): Multiplier of all channels (D2Go's SCALE_FACTOR).
+        norm_cfg (dict): Norm of every block: BN, SyncBN, NaiveSyncBN or GN.
+        init_cfg (dict, optional): By default the two predictors get
+            N(0, 0.01) and the blocks their own.
+        **kwargs: Settings of MMDetection's ``RPNHead``.
+
+    Shape:
+        Input: list of (N, in_channels, H, W). Output per level: logits
+        (N, A, H, W) and box deltas (N, 4A, H, W), unitless, A the anchors of
+        a cell.
+
+    Raises:
+        ValueError: ``arch`` or ``norm_cfg`` is wrong.
+
+    Source: D2Go ``FBNetV2RpnHead`` at f4ac156.
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping | Arch = 'FBNetV3_A_dsmask',
+        in_channels: int | None = None,
+        width: float = 1.0,
+        norm_cfg: dict = dict(type='BN'),  # noqa: B006, never changed
+        init_cfg: dict | None = None,
+        **kwargs,
+    ) -> None:
+        self.rows = head_rows(arch, 'rpn')
+        self.width = width
+        self.norm_cfg = norm_cfg
+        if in_channels is None:
+            in_channels = trunk_channels(arch, width)
+        predictors = [dict(name='rpn_cls'), dict(name='rpn_reg')]
+        super().__init__(
+            in_channels=in_channels,
+            feat_channels=scale_channels(self.rows[-1].channels, width),
+            init_cfg=init_cfg
+            or dict(type='Normal', layer=[], std=0.01, override=predictors),
+            **kwargs,
+        )
+
+    def _init_layers(self) -> None:
+        self.rpn_conv = build_stage(
+            self.rows,
+            self.in_channels,
+            self.norm_cfg,
+            self.width,
+            name='rpn_conv',
+        )
+        num_anchors = self.num_base_priors
+        self.rpn_cls = nn.Conv2d(
+            self.feat_channels, num_anchors * self.cls_out_channels, 1
+        )
+        self.rpn_reg = nn.Conv2d(
+            self.feat_channels, num_anchors * self.bbox_coder.encode_size, 1
+        )
+
+    def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and deltas of one level; no ReLU before them."""
+        x = self.rpn_conv(x)
+        return self.rpn_cls(x), self.rpn_reg(x)
