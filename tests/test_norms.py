@@ -173,6 +173,7 @@ def close(actual, expected, rtol=1e-6, atol=1e-6):
     torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize('name, mode', RECORDED)
 def test_two_workers_equal_the_recorded_run(two_workers, name, mode):
     if not RECORD.exists():
