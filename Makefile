@@ -1,0 +1,43 @@
+# `make demo` and `make test` need Python >= 3.10, make and git; what else they
+# need they install into .venv, once. PYTHON=... names the interpreter.
+DEMO_CONFIG := configs/fbnetv3/faster-rcnn_fbnetv3-a-dsmask-c4_1xb8-1k_digits.py
+DEMO_DIR := work_dirs/demo
+INPUTS := .ci/venv pyproject.toml constraints.txt
+
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-upstream lint format venv
+
+help:  ## show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1:	\2/p' Makefile | expand -t 24
+
+demo: .venv/.stamp  ## train on drawn scenes, evaluate and draw detections
+	.venv/bin/python tools/train.py $(DEMO_CONFIG) \
+	    --work-dir $(DEMO_DIR) --resume
+	.venv/bin/python tools/report.py $(DEMO_DIR)
+
+test: lint  ## lint and all tests; where CI is set, test-upstream too
+	.venv/bin/python -m pytest
+ifneq ($(CI),)
+	$(MAKE) test-upstream
+endif
+
+test-upstream: .venv-upstream/.stamp  ## the fast tests with OpenMMLab's own MMDetection
+	.venv-upstream/bin/python -m pytest -m 'not slow'
+
+lint: .venv/.stamp  ## ruff's checks and format
+	.venv/bin/python -m ruff check
+	.venv/bin/python -m ruff format --check
+
+format: .venv/.stamp  ## let ruff repair what it can
+	.venv/bin/python -m ruff check --fix
+	.venv/bin/python -m ruff format
+
+venv: .venv/.stamp  ## only install
+
+.venv/.stamp: $(INPUTS)
+	@.ci/venv .venv
+
+.venv-upstream/.stamp: $(INPUTS) requirements-upstream.txt
+	@.ci/venv .venv-upstream upstream
