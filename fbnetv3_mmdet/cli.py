@@ -1,0 +1,173 @@
+"""What the scripts in ``tools/`` share: reading configs, users' errors.
+
+A script's main runs in :func:`user_errors` and reads its config with
+:func:`load_config`; ``--cfg-options`` is declared with
+:func:`add_cfg_options`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import BaseLoop, Runner
+
+# How mmengine's registries and Python report a wrong config: what of the
+# message to show, and what to do.
+_BUILD_ERRORS = (
+    (
+        KeyError,
+        r'^\S+ is not in the \S+ registry',
+        'correct the type in the config, or import the module that defines '
+        'it there, with custom_imports',
+    ),
+    (
+        KeyError,
+        r'^.*must contain the key "type", but got .*',
+        'name the type in the config',
+    ),
+    (
+        TypeError,
+        r'^.*(got an unexpected keyword argument|missing \d+ required) .*',
+        'correct the keys beside this type in the config',
+    ),
+)
+# What mmengine and MMDetection read of a config. Its other variables, such as
+# ``arch`` or ``data_root``, have been used up when it is loaded.
+_SETTINGS = {
+    *inspect.signature(Runner).parameters,
+    'activation_checkpointing',
+    'compile',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'runner_type',
+    'sync_bn',
+    'tta_model',
+    'tta_pipeline',
+}
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn a user's mistake into one line on stderr and exit status 2.
+
+    Mistakes are the ValueErrors of checks and modules, files and packages
+    that are missing, and configs that name an unknown type or key. Anything
+    else is a bug and keeps its traceback, as does whatever is raised once
+    iterations have begun.
+
+    Raises:
+        SystemExit: With status 2, for a mistake.
+    """
+    try:
+        yield
+    except Exception as error:
+        line = None if _in_iterations(error) else _one_line(error)
+        if line is None:
+            raise
+        sys.stderr.write(f'error: {line}\n')
+        raise SystemExit(2) from None
+
+
+def load_config(
+    path: str, cfg_options: Mapping[str, Any] | None = None
+) -> Config:
+    """Return the config at ``path``, with options merged into it.
+
+    Args:
+        path (str): A config file, as ``mmengine.Config.fromfile`` takes it.
+        cfg_options (dict, optional): Values by dotted path, such as
+            ``{'model.backbone.arch': 'FBNetV3_A'}``.
+
+    Raises:
+        ValueError: The file is missing or wrong, or an option does not fit
+            the config or would change nothing in it.
+    """
+    try:
+        cfg = Config.fromfile(path)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f'config={path!r}: {_text(error)}; give the path of a config '
+            'file, and in it base files that exist'
+        ) from error
+    except Exception as error:  # a config is code, and may raise anything
+        raise ValueError(
+            f'config={path!r} cannot be read: {type(error).__name__}: '
+            f'{_text(error)}; correct the file or its bases'
+        ) from error
+    for key, value in (cfg_options or {}).items():
+        if key.partition('.')[0] not in _SETTINGS:
+            raise ValueError(
+                f'--cfg-options {key}={value!r} would change nothing; give '
+                'the full path of a setting, such as model.backbone.arch, '
+                f'which starts with one of {sorted(_SETTINGS)}'
+            )
+        try:
+            cfg.merge_from_dict({key: value})
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f'--cfg-options {key}={value!r} does not fit the config '
+                f'({_text(error)}); give the dotted path of a setting in it'
+            ) from error
+    return cfg
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--cfg-options``, for ``load_config``'s ``cfg_options``."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=_CfgOptions,
+        metavar='KEY=VALUE',
+        help='settings by dotted path that replace those of the config, '
+        'such as model.backbone.arch=FBNetV3_A; lists as key="[a,b]" or '
+        'key=a,b, nested ones as key="[(a,b),(c,d)]", in quotation marks '
+        'and without spaces',
+    )
+
+
+class _CfgOptions(DictAction):
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (ValueError, AssertionError) as error:
+            raise ValueError(
+                f'--cfg-options {" ".join(values)!r} is not a list of '
+                'KEY=VALUE with balanced brackets; write for example '
+                '--cfg-options model.backbone.arch=FBNetV3_A'
+            ) from error
+
+
+def _in_iterations(error: Exception) -> bool:
+    """Whether a training, validation or test loop was running."""
+    return any(
+        frame.f_code.co_name == 'run'
+        and isinstance(frame.f_locals.get('self'), BaseLoop)
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
+
+
+def _text(error: Exception) -> str:
+    """Return an error's message in one line; a KeyError's without quotes."""
+    whole = error.args[0] if isinstance(error, KeyError) else error
+    return ' '.join(str(whole).split())
+
+
+def _one_line(error: Exception) -> str | None:
+    """Return what to tell the user, None where it is not their mistake."""
+    text = _text(error)
+    if isinstance(error, (ValueError, OSError, ImportError)):
+        return text
+    for kind, pattern, remedy in _BUILD_ERRORS:
+        found = isinstance(error, kind) and re.search(pattern, text)
+        if found:
+            return f'{found[0]}; {remedy}'
+    return None
