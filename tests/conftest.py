@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+from pathlib import Path
 
 # One thread a process: OpenMP's waiting threads slow a busy machine down.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -12,3 +13,12 @@ import torch  # noqa: E402
 def pytest_runtest_setup(item):
     if item.get_closest_marker('gpu') and not torch.cuda.is_available():
         pytest.skip('needs a CUDA device')
+
+
+@pytest.fixture(scope='session')
+def shared():
+    """Folder of the reference's records beside the checkout."""
+    folder = Path(__file__).parents[2] / 'shared'
+    if not folder.is_dir():
+        pytest.skip(f'needs the recorded tensors in {folder}')
+    return folder

@@ -11,7 +11,7 @@ FLOORS = (  # the ground first; parts of one floor do not know each other
     {'archs', 'norms', 'mmcv_ext'},
     {'layers', 'ops'},
     {'models', 'datasets', 'checkpoints'},
-    {'hooks'},
+    {'hooks', 'cli'},
     {'__init__'},
     {'deploy'},  # above all: only its tools import it
 )

@@ -1,0 +1,245 @@
+"""Wheel and sdist, and what `mim` does with an installed wheel."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import fbnetv3_mmdet
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb8-1k_digits'
+# A few small scenes, two iterations, no worker processes.
+TINY = {
+    'train_cfg.max_iters': 2,
+    'train_cfg.val_interval': 2,
+    'default_hooks.checkpoint.interval': 2,
+    'train_dataloader.batch_size': 2,
+    'train_dataloader.dataset.num_images': 4,
+    **{
+        f'{split}_dataloader.{key}': value
+        for split in ('train', 'val', 'test')
+        for key, value in (('num_workers', 0), ('persistent_workers', False))
+    },
+    'val_dataloader.dataset.num_images': 2,
+    'test_dataloader.dataset.num_images': 2,
+}
+needs_mim = pytest.mark.skipif(
+    importlib.util.find_spec('mim') is None, reason='mim is not installed'
+)
+
+
+def run(*command, cwd, **env):
+    """Run a command that must succeed; return what it printed."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def shipped():
+    """Return the bytes of every file that belongs under .mim."""
+    paths = [
+        path
+        for folder in ('configs', 'tools')
+        for path in (ROOT / folder).rglob('*')
+        if path.suffix in ('.py', '.yml')
+    ]
+    return {
+        f'fbnetv3_mmdet/.mim/{path.relative_to(ROOT)}': path.read_bytes()
+        for path in [*paths, ROOT / 'model-index.yml']
+    }
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    """A copy of the clone: building leaves files beside the source."""
+    copy = tmp_path_factory.mktemp('source') / 'clone'
+    aside = shutil.ignore_patterns(
+        '.git', '.venv*', 'build', 'data', 'dist', 'work_dirs', '*.egg-info'
+    )
+    return shutil.copytree(ROOT, copy, symlinks=True, ignore=aside)
+
+
+@pytest.fixture(scope='module')
+def dists(source):
+    """The folder of an sdist and of the wheel that was built from it."""
+    run(
+        sys.executable, '-m', 'build', '--no-isolation', '-o', 'dist', '.',
+        cwd=source,
+    )  # fmt: skip
+    return source / 'dist'
+
+
+@pytest.fixture(scope='module')
+def installed(dists, tmp_path_factory):
+    """The Python of a fresh environment that has the wheel.
+
+    What the wheel depends on is read from the running environment.
+    """
+    venv = tmp_path_factory.mktemp('venv')
+    python = venv / 'bin/python'
+    run(sys.executable, '-m', 'venv', '--without-pip', venv, cwd=venv)
+    site = run(
+        python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))',
+        cwd=venv,
+    ).strip()  # fmt: skip
+    Path(site, 'outer.pth').write_text(sysconfig.get_path('purelib'))
+    (wheel,) = dists.glob('*.whl')
+    run(
+        sys.executable, '-m', 'pip', '--python', python, 'install',
+        '--no-deps', '--no-index', wheel, cwd=venv,
+    )  # fmt: skip
+    return python
+
+
+@pytest.fixture(scope='module')
+def mim(installed, tmp_path_factory):
+    """Run a `mim` command of the fresh environment, outside the clone."""
+    home = tmp_path_factory.mktemp('home')  # mim makes a cache there
+
+    def call(*command, cwd):
+        return run(
+            installed, '-m', 'mim', *command, cwd=cwd, HOME=str(home),
+            PYTHONPATH='',
+        )  # fmt: skip
+
+    return call
+
+
+@pytest.mark.slow
+def test_wheel_and_sdist_carry_configs_and_tools(dists):
+    (wheel,) = dists.glob('*.whl')
+    with zipfile.ZipFile(wheel) as archive:
+        in_wheel = {
+            name: archive.read(name)
+            for name in archive.namelist()
+            if '/.mim/' in name
+        }
+    (sdist,) = dists.glob('*.tar.gz')
+    with tarfile.open(sdist) as archive:
+        in_sdist = {
+            member.name.partition('/')[2]: archive.extractfile(member).read()
+            for member in archive.getmembers()
+            if '/.mim/' in member.name and member.isfile()
+        }
+    assert in_wheel == shipped()
+    assert in_sdist == shipped()
+
+
+@pytest.mark.slow
+def test_wheel_from_the_clone_equals_wheel_from_the_sdist(source, dists):
+    run(
+        sys.executable, '-m', 'build', '--wheel', '--no-isolation',
+        '-o', 'direct', '.', cwd=source,
+    )  # fmt: skip
+    (direct,) = (source / 'direct').glob('*.whl')
+    with zipfile.ZipFile(direct) as archive:
+        names = archive.namelist()
+    with zipfile.ZipFile(dists / direct.name) as archive:
+        assert archive.namelist() == names
+
+
+@pytest.mark.slow
+def test_wheel_requires_little_and_says_what_it_is(dists):
+    (wheel,) = dists.glob('*.whl')
+    (dist,) = metadata.distributions(path=[str(wheel)])
+    base = {
+        re.match('[a-z]+', name.lower()).group()
+        for name in dist.requires
+        if 'extra ==' not in name
+    }
+    assert base == {'numpy', 'pillow'}
+    assert dist.metadata['Name'] == 'mmdet-fbnetv3'
+    assert dist.metadata['License-Expression'] == 'Apache-2.0'
+    assert dist.version == fbnetv3_mmdet.__version__
+
+
+def test_import_without_mmdet_names_the_remedy():
+    done = subprocess.run(
+        [sys.executable, '-S', '-c', 'import fbnetv3_mmdet'],
+        cwd=ROOT,
+        env={'PATH': os.environ['PATH']},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: fbnetv3_mmdet needs MMDetection, and 'mmdet' is "
+        'missing: pip install "mmdet-fbnetv3[onedl]"'
+    )
+
+
+@pytest.mark.slow
+@needs_mim
+def test_mim_trains_and_tests_by_config_name(mim, tmp_path):
+    options = ['--cfg-options', *(f'{k}={v}' for k, v in TINY.items())]
+    trained = mim(
+        'train', 'mmdet-fbnetv3', f'{DEMO}.py', '--work-dir', 'run', *options,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert 'bbox_mAP' in trained
+    tested = mim(
+        'test', 'mmdet-fbnetv3', f'{DEMO}.py', '--checkpoint',
+        'run/iter_2.pth', '--work-dir', 'run', *options, cwd=tmp_path,
+    )  # fmt: skip
+    assert 'bbox_mAP' in tested
+    assert str(ROOT) not in trained + tested
+
+
+@pytest.mark.slow
+@needs_mim
+def test_another_projects_config_inherits_and_trains(installed, mim, tmp_path):
+    package = run(
+        installed, '-c', 'import fbnetv3_mmdet as m; print(m.__path__[0])',
+        cwd=tmp_path, PYTHONPATH='',
+    ).splitlines()[-1]  # fmt: skip
+    project = tmp_path / 'project'
+    project.mkdir()
+    base = os.path.relpath(
+        f'{package}/.mim/configs/fbnetv3/{DEMO}.py', project
+    )
+    (project / 'mine.py').write_text(
+        f'_base_ = {base!r}\n'
+        'model = dict(roi_head=dict('
+        'bbox_roi_extractor=dict(output_size=4)))\n'
+    )
+    options = ['--cfg-options', *(f'{k}={v}' for k, v in TINY.items())]
+    mim(
+        'train', 'mmdet-fbnetv3', 'mine.py', '--work-dir', 'run', *options,
+        cwd=project,
+    )  # fmt: skip
+    assert (project / 'run/iter_2.pth').is_file()
+
+
+@pytest.mark.slow
+@needs_mim
+def test_mim_runs_a_tool(mim, tmp_path):
+    printed = mim('run', 'mmdet-fbnetv3', 'browse_archs', cwd=tmp_path)
+    assert 'FBNetV3_A_dsmask' in printed
+
+
+@pytest.mark.slow
+@needs_mim
+def test_mim_downloads_every_config(mim, tmp_path):
+    names = sorted(p.stem for p in (ROOT / 'configs/fbnetv3').glob('*.py'))
+    mim(
+        'download', 'mmdet-fbnetv3', '--config', *names, '--dest', 'copies',
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert sorted(p.stem for p in tmp_path.glob('copies/*.py')) == names
