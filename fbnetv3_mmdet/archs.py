@@ -276,7 +276,8 @@ def get_arch(arch: str | Mapping[str, Any] | Arch) -> Arch:
         raise ValueError(
             f'arch={arch!r} is not an FBNetV3 architecture; choose one of '
             f'{sorted(ARCHS)}, give a dict with trunk, rpn and bbox rows, or '
-            'add it to fbnetv3_mmdet/archs.py')
+            'add it to fbnetv3_mmdet/archs.py'
+        )
     return ARCHS[arch]
 
 
@@ -295,7 +296,8 @@ def head_rows(arch: str | Mapping[str, Any] | Arch, part: str) -> Rows:
         having = sorted(n for n, a in ARCHS.items() if getattr(a, part))
         raise ValueError(
             f'arch={arch!r} has no {part!r} rows; choose one of {having}, or '
-            f'give an architecture as a dict with {part!r} rows')
+            f'give an architecture as a dict with {part!r} rows'
+        )
     return rows
 
 
@@ -306,16 +308,18 @@ def _arch_from_dict(data: Mapping[str, Any]) -> Arch:
         raise ValueError(
             f'arch={dict(data)!r}: unknown keys {sorted(unknown)}, missing '
             f'keys {sorted(missing)}; allowed are {list(Arch._fields)}, of '
-            "which 'trunk' and 'rpn' are required")
+            "which 'trunk' and 'rpn' are required"
+        )
     trunk = data['trunk']
     if not _is_list(trunk) or not trunk:
         raise ValueError(
             f'arch trunk={trunk!r} must be a non-empty list of stages, each '
-            'a list of rows')
+            'a list of rows'
+        )
     stages = tuple(
-        _rows(stage, f'trunk[{i}]') for i, stage in enumerate(trunk))
-    heads = {
-        part: _rows(data[part], part) for part in PARTS if data.get(part)}
+        _rows(stage, f'trunk[{i}]') for i, stage in enumerate(trunk)
+    )
+    heads = {part: _rows(data[part], part) for part in PARTS if data.get(part)}
     return Arch(trunk=stages, **{'rpn': (), **heads})
 
 
@@ -323,7 +327,8 @@ def _rows(rows: Any, place: str) -> Rows:
     if not _is_list(rows) or not rows:
         raise ValueError(
             f'arch {place}={rows!r} must be a non-empty list of rows with '
-            f'the fields {list(Row._fields)}')
+            f'the fields {list(Row._fields)}'
+        )
     return tuple(_row(row, f'{place}[{i}]') for i, row in enumerate(rows))
 
 
@@ -333,19 +338,23 @@ def _row(row: Any, place: str) -> Row:
     except TypeError as error:
         raise ValueError(
             f'arch {place}={row!r} is not a row ({error}); its fields are '
-            f'{list(Row._fields)}') from None
+            f'{list(Row._fields)}'
+        ) from None
     sizes = row[1:3] + row[4:]
     good = (
         row.op in OPS
         and all(_is_int(n) and n >= 1 for n in sizes)
         and row.kernel % 2 == 1
-        and _is_int(row.stride) and row.stride not in (-1, 0)
-        and (row.op != 'conv' or row.stride > 0))
+        and _is_int(row.stride)
+        and row.stride not in (-1, 0)
+        and (row.op != 'conv' or row.stride > 0)
+    )
     if not good:
         raise ValueError(
             f'arch {place}={tuple(row)!r} is out of range: op is one of '
             f'{OPS}; kernel is odd; kernel, channels, repeats and expand are '
-            "integers >= 1; stride is >= 1, or <= -2 to upsample ('ir' only)")
+            "integers >= 1; stride is >= 1, or <= -2 to upsample ('ir' only)"
+        )
     return row
 
 

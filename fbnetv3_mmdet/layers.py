@@ -6,10 +6,9 @@ import math
 import warnings
 from collections.abc import Mapping
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
-from mmengine.model import BaseModule, Sequential
+from mmengine.model import Sequential
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -123,9 +122,7 @@ class InvertedResidual(nn.Module):
         )
         self.se = None
         if op == 'ir_se':
-            self.se = SqueezeExcite(
-                hidden, make_divisible(int(hidden * 0.25))
-            )
+            self.se = SqueezeExcite(hidden, make_divisible(int(hidden * 0.25)))
         check_norm_cfg(norm_cfg, out_channels, f'{name}.pwl')
         self.pwl = ConvModule(
             hidden, out_channels, 1, norm_cfg=norm_cfg, act_cfg=None

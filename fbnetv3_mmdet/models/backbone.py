@@ -97,12 +97,17 @@ def _check_indices(out_indices: Sequence[int], num_stages: int) -> None:
     if not out_indices or any(i not in allowed for i in out_indices):
         raise ValueError(
             f'out_indices={out_indices!r} must name one or more of the '
-            f'stages 0 ... {num_stages - 1} of this architecture')
+            f'stages 0 ... {num_stages - 1} of this architecture'
+        )
 
 
 def _check_frozen(frozen_stages: int, num_stages: int) -> None:
-    if frozen_stages not in range(num_stages + 1):
+    # a bool would pass for 0 or 1
+    if type(frozen_stages) is not int or not (
+        0 <= frozen_stages <= num_stages
+    ):
         raise ValueError(
             f'frozen_stages={frozen_stages!r} must be an integer from 0, '
             f'which freezes nothing, to {num_stages}, all stages of this '
-            'architecture')
+            'architecture'
+        )

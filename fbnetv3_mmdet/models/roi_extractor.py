@@ -42,7 +42,7 @@ class FBNetV3RoIExtractor(SingleRoIExtractor):
         sampling_ratio: int = 0,
         init_cfg: dict | None = None,
     ) -> None:
-        if not isinstance(output_size, int) or output_size < 2:
+        if type(output_size) is not int or output_size < 2:
             raise ValueError(
                 f'output_size={output_size!r} of FBNetV3RoIExtractor, the '
                 'pooler resolution, must be an integer of at least 2; '

@@ -1,0 +1,137 @@
+"""The backbone against the reference's figures; freezing."""
+
+import copy
+import csv
+
+import pytest
+import torch
+from mmengine.model import revert_sync_batchnorm
+from test_layers import PARAMS, num_params
+
+from fbnetv3_mmdet import FBNetV3
+from fbnetv3_mmdet.archs import ARCHS
+
+NORMS = [
+    dict(type='BN'),
+    dict(type='SyncBN'),
+    dict(type='NaiveSyncBN'),
+    dict(type='GN', num_groups=8),
+]
+
+
+def measured_trunks():
+    with PARAMS.open() as file:
+        rows = list(csv.reader(file, delimiter='\t'))[1:]
+    return {
+        arch: (int(params), int(out))
+        for arch, part, _, params, out in rows
+        if part == 'trunk'
+    }
+
+
+@pytest.mark.parametrize('arch', sorted(ARCHS))
+def test_trunk_matches_d2go(arch):
+    params, out_channels = measured_trunks()[arch]
+    num_stages = len(ARCHS[arch].trunk)
+    model = FBNetV3(arch, out_indices=range(num_stages)).eval()
+    assert num_params(model) == params
+    with torch.no_grad():
+        feats = model(torch.zeros(1, 3, 64, 96))
+    assert [f.shape[2:] for f in feats] == [
+        (64 // 2 ** (i + 1), 96 // 2 ** (i + 1)) for i in range(num_stages)
+    ]
+    assert feats[-1].shape[1] == out_channels
+
+
+def test_odd_sizes_round_up():
+    feats = FBNetV3(out_indices=(0, 1, 2, 3)).eval()(
+        torch.zeros(1, 3, 197, 301)
+    )
+    assert [tuple(f.shape[2:]) for f in feats] == [
+        (99, 151), (50, 76), (25, 38), (13, 19)
+    ]  # fmt: skip
+
+
+def test_width_gives_the_keypoint_trunk():
+    feats = FBNetV3(width=0.75, out_indices=(0, 1, 2, 3)).eval()(
+        torch.zeros(1, 3, 32, 32)
+    )
+    assert [f.shape[1] for f in feats] == [16, 24, 32, 88]
+
+
+def test_own_architecture_and_grey_images():
+    arch = dict(
+        trunk=[[('conv', 3, 8, 2, 1)], [('ir', 3, 16, 2, 1, 2)]],
+        rpn=[('ir', 3, 16, 1, 1, 2)],
+    )
+    model = FBNetV3(arch, out_indices=(1,), in_channels=1)
+    assert model(torch.zeros(2, 1, 8, 8))[0].shape == (2, 16, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ('setting', 'message'),
+    [
+        (dict(arch='FBNetV3_Q'), "arch='FBNetV3_Q'"),
+        (dict(out_indices=(4,)), r'out_indices=\(4,\).*0 \.\.\. 3'),
+        (dict(out_indices=()), r'out_indices=\(\)'),
+        (dict(frozen_stages=5), 'frozen_stages=5 .*from 0.*to 4'),
+        (dict(frozen_stages=-1), 'frozen_stages=-1'),
+        (dict(frozen_stages=True), 'frozen_stages=True'),
+        (dict(norm_cfg=dict(type='IN')), "'IN'.*NaiveSyncBN"),
+        (dict(norm_cfg=dict(type='GN', num_groups=5)), r'stage0\.0'),
+    ],
+)
+def test_wrong_settings_are_named(setting, message):
+    with pytest.raises(ValueError, match=message):
+        FBNetV3(**setting)
+
+
+@pytest.mark.parametrize('norm_cfg', NORMS, ids=lambda c: c['type'])
+@pytest.mark.parametrize('frozen', [0, 2, 4])
+def test_frozen_stages_stay_as_they_are(norm_cfg, frozen):
+    torch.manual_seed(0)
+    model = FBNetV3('FBNetV3_A_dsmask_tiny', (3,), frozen, norm_cfg)
+    model = revert_sync_batchnorm(model)
+    for _ in range(2):  # epochs: evaluation, then training again
+        model.eval()
+        model.train()
+        before = copy.deepcopy(model.state_dict())
+        _one_step(model)
+        _check_what_moved(model, before, frozen)
+    resumed = FBNetV3('FBNetV3_A_dsmask_tiny', (3,), frozen, norm_cfg)
+    resumed = revert_sync_batchnorm(resumed)
+    resumed.load_state_dict(model.state_dict())
+    resumed.train()
+    before = copy.deepcopy(resumed.state_dict())
+    _one_step(resumed)
+    _check_what_moved(resumed, before, frozen)
+
+
+def _one_step(model):
+    params = [p for p in model.parameters() if p.requires_grad]
+    out = model(torch.randn(2, 3, 64, 64))[0].square().mean()
+    if params:
+        out.backward()
+        torch.optim.SGD(params, lr=0.1, weight_decay=0.1).step()
+
+
+def _check_what_moved(model, before, frozen):
+    for name, value in model.state_dict().items():
+        stage = int(name.removeprefix('stage')[0])
+        moved = not torch.equal(value, before[name])
+        if stage < frozen:
+            assert not moved, name
+        elif name.endswith(('running_mean', 'pw.conv.weight')):
+            assert moved, name
+
+
+def test_norm_eval_keeps_statistics_but_trains_weights():
+    model = FBNetV3('FBNetV3_A_dsmask_tiny', norm_eval=True).train()
+    before = copy.deepcopy(model.state_dict())
+    _one_step(model)
+    for name, value in model.state_dict().items():
+        if 'running' in name:
+            assert torch.equal(value, before[name]), name
+    assert not torch.equal(
+        model.stage1[0].pw.conv.weight, before['stage1.0.pw.conv.weight']
+    )

@@ -1,0 +1,141 @@
+"""Blocks: sizes, the reference's figures, and inputs solved by hand."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from fbnetv3_mmdet.archs import ARCHS, PARTS, Row
+from fbnetv3_mmdet.layers import (
+    InvertedResidual,
+    build_stage,
+    make_divisible,
+    scale_channels,
+)
+
+BN = dict(type='BN')
+PARAMS = Path(__file__).parent / 'data/arch_params.tsv'
+
+
+def num_params(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def measured_heads():
+    with PARAMS.open() as file:
+        rows = list(csv.reader(file, delimiter='\t'))[1:]
+    return [
+        (arch, part, int(channels), int(params), int(out))
+        for arch, part, channels, params, out in rows
+        if part != 'trunk'
+    ]
+
+
+@pytest.mark.parametrize(
+    ('value', 'rounded'),
+    [(84, 88), (276, 280), (10, 16), (18, 24), (30, 32), (42, 40), (66, 64),
+     (330, 328), (3, 8), (17, 24), (64, 64)],
+)  # fmt: skip
+def test_rounding_is_that_of_the_reference(value, rounded):
+    assert make_divisible(value) == rounded
+
+
+def test_width_scales_like_the_keypoint_config():
+    scaled = [scale_channels(c, 0.75) for c in (16, 32, 40, 72, 112, 160)]
+    assert scaled == [16, 24, 32, 56, 88, 120]
+    assert scale_channels(84, 1) == 84  # D2Go rounds only where it scales
+
+
+def test_every_head_of_the_table_is_measured():
+    having = {
+        (name, part)
+        for name, arch in ARCHS.items()
+        for part in PARTS
+        if getattr(arch, part)
+    }
+    assert having == {head[:2] for head in measured_heads()}
+
+
+@pytest.mark.parametrize(
+    ('arch', 'part', 'channels', 'params', 'out'), measured_heads()
+)
+def test_head_matches_d2go(arch, part, channels, params, out):
+    stage = build_stage(getattr(ARCHS[arch], part), channels, BN)
+    assert num_params(stage) == params
+    assert stage[-1].pwl.out_channels == out
+
+
+def test_block_without_expansion_is_linear_and_skips():
+    block = InvertedResidual(1, 1, 'ir', 3, 1, 8, BN).eval()
+    assert block.residual and block.pw is not None
+    block = InvertedResidual(8, 8, 'ir', 3, 1, 1, BN).eval()
+    assert block.pw is None
+    torch.nn.init.dirac_(block.dw.conv.weight, groups=8)
+    torch.nn.init.dirac_(block.pwl.conv.weight)
+    x = torch.randn(2, 8, 5, 7)
+    # x + BN(x) with BN's initial statistics, negative values kept: no ReLU
+    expected = x + x / (1 + 1e-5) ** 0.5
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize(
+    ('stride', 'size'), [(1, (7, 9)), (2, (4, 5)), (-2, (14, 18))]
+)
+def test_stride_and_upsampling(stride, size):
+    block = InvertedResidual(8, 8, 'ir', 5, stride, 2, BN)
+    assert block(torch.zeros(1, 8, 7, 9)).shape[2:] == size
+    assert block.residual == (stride == 1)
+
+
+def test_squeeze_excite_gates_the_raw_depthwise_output():
+    block = InvertedResidual(8, 8, 'ir_se', 3, 1, 1, BN).eval()
+    torch.nn.init.dirac_(block.dw.conv.weight, groups=8)
+    torch.nn.init.dirac_(block.pwl.conv.weight)
+    torch.nn.init.zeros_(block.se.expand.weight)
+    torch.nn.init.zeros_(block.se.expand.bias)  # a gate of sigmoid(0) = 1/2
+    x = torch.randn(1, 8, 4, 4)
+    torch.testing.assert_close(block(x), x + 0.5 * x / (1 + 1e-5) ** 0.5)
+
+
+def test_checkpointing_changes_no_gradient():
+    torch.manual_seed(0)
+    rows = (Row('ir_se', 3, 8, 1, 2, 2),)
+    plain = build_stage(rows, 8, BN)
+    saving = build_stage(rows, 8, BN, with_cp=True)
+    saving.load_state_dict(plain.state_dict())
+    grads = []
+    for stage in (plain, saving):
+        x = torch.randn(
+            2, 8, 4, 4, generator=torch.Generator().manual_seed(1)
+        ).requires_grad_()
+        stage(x).square().sum().backward()
+        grads.append([x.grad, *(p.grad for p in stage.parameters())])
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_groups_that_do_not_divide_name_the_layer():
+    rows = (Row('ir', 3, 20, 1, 1, 2),)
+    norm_cfg = dict(type='GN', num_groups=8)
+    with pytest.raises(ValueError, match=r'stage1\.0\.pwl: its 20 channels'):
+        build_stage(rows, 8, norm_cfg, name='stage1')
+
+
+def test_initial_weights_have_the_reference_spread():
+    torch.manual_seed(0)
+    stage = build_stage((Row('ir_se', 5, 256, 1, 1, 4),), 64, BN)
+    block = stage[0]
+    # kaiming, fan-out of an ungrouped convolution: sqrt(2 / (out * k * k))
+    for conv, std in (
+        (block.pw.conv, (2 / 256) ** 0.5),
+        (block.dw.conv, (2 / (256 * 25)) ** 0.5),
+        (block.pwl.conv, (2 / 256) ** 0.5),
+        (block.se.reduce.conv, (2 / 64) ** 0.5),
+    ):
+        assert conv.weight.std().item() == pytest.approx(std, rel=0.05)
+    assert block.se.reduce.conv.bias.abs().max() == 0
+    # the second keeps torch's default: uniform, +-1 / sqrt(fan-in)
+    bound = block.se.expand.weight.abs().max().item()
+    assert bound == pytest.approx(64**-0.5, rel=0.01)
+    assert block.se.expand.bias.abs().max() > 0
