@@ -1,4 +1,5 @@
 _base_ = '../default_runtime.py'
+
 # D2Go's recipe for batches of 32 images.
 max_iters = 540000
 

@@ -1,4 +1,5 @@
 _base_ = '../default_runtime.py'
+
 # From scratch in minutes on two CPU cores.
 max_iters = 1000
 
