@@ -9,6 +9,9 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile', backend_args=None),
+    # The scenes have this size; users' own pictures may not.
+    dict(
+        type='Resize', scale=(320, 224), keep_ratio=True, backend='pillow'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='PackDetInputs',
