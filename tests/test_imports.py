@@ -11,6 +11,7 @@ FLOORS = (  # the ground first; parts of one floor do not know each other
     {'archs', 'norms', 'mmcv_ext'},
     {'layers', 'ops'},
     {'models', 'datasets', 'checkpoints'},
+    {'settings'},
     {'hooks', 'cli'},
     {'__init__'},
     {'deploy'},  # above all: only its tools import it
