@@ -13,6 +13,7 @@ from .ops import register_ops
 register_ops()  # before anything imports mmcv.ops
 
 from .datasets import DigitScenes  # noqa: E402
+from .hooks import CheckSettingsHook  # noqa: E402
 from .models import (  # noqa: E402
     FBNetV3,
     FBNetV3RoIExtractor,
@@ -24,6 +25,7 @@ from .norms import NaiveSyncBN  # noqa: E402
 
 __version__ = '0.1.0'
 __all__ = [
+    'CheckSettingsHook',
     'DigitScenes',
     'FBNetV3',
     'FBNetV3RPNHead',

@@ -1,0 +1,195 @@
+"""Rules for a split's classes, annotations and images."""
+
+import os
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmdet.datasets import CocoDataset
+from mmdet.registry import DATASETS
+from mmengine.dataset import BaseDataset
+
+from ..datasets import DigitScenes
+from .coco import Contents, read_contents
+from .paths import find_dicts, get_setting
+
+HEADS = (
+    'model.bbox_head',
+    'model.mask_head',
+    'model.roi_head.bbox_head',
+    'model.roi_head.mask_head',
+)
+
+
+def check_split(cfg: Mapping, split: str) -> None:
+    """Check the data of 'train', 'val' or 'test' against model and disk.
+
+    Raises:
+        ValueError: As for :func:`fbnetv3_mmdet.settings.check_settings`.
+    """
+    for path, kind, dataset in _datasets(cfg, f'{split}_dataloader'):
+        classes = _classes(path, kind, dataset)
+        if classes is None:
+            continue
+        _check_heads(cfg, path, classes)
+        if _has_coco_file(kind) and not dataset.get('backend_args'):
+            file = _locate(path, 'ann_file', dataset, dataset.get('ann_file'))
+            if '://' not in file:
+                contents = _read(f'{path}.ann_file={file!r}', file)
+                _check_categories(path, file, classes, contents)
+                if not _is_unlabelled(cfg, split):
+                    _check_boxes(path, file, classes, contents)
+                _check_images(path, dataset, contents)
+    _check_evaluator(cfg, f'{split}_evaluator')
+
+
+def _datasets(
+    cfg: Mapping, loader: str
+) -> Iterator[tuple[str, type[BaseDataset], Mapping]]:
+    """Yield path, class and config of the datasets, inside any wrappers."""
+    for path, node in find_dicts(cfg.get(loader), loader):
+        if re.fullmatch(r'\w+(\.dataset|\.datasets\.\d+)+', path):
+            kind = node.get('type')
+            kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+            if isinstance(kind, type) and issubclass(kind, BaseDataset):
+                yield path, kind, node
+
+
+def _classes(
+    path: str, kind: type[BaseDataset], dataset: Mapping
+) -> list[str] | None:
+    """Return the names of a dataset's classes, None where it has none."""
+    metainfo = dataset.get('metainfo')
+    if not isinstance(metainfo, Mapping | None):
+        raise ValueError(
+            f'{path}.metainfo={metainfo!r} must be a dict; write '
+            "metainfo=dict(classes=('first', 'second'))"
+        )
+    classes = kind._load_metainfo(metainfo).get('classes')
+    if classes is None:
+        return None
+    names = classes if isinstance(classes, (list, tuple)) else [None]
+    if (
+        not all(isinstance(n, str) for n in names)
+        or not names
+        or (len(set(names)) < len(names))
+    ):
+        raise ValueError(
+            f'{path}.metainfo.classes={classes!r} must be a list of names, '
+            "each once; write one class as classes=('name', )"
+        )
+    return list(names)
+
+
+def _check_heads(cfg: Mapping, path: str, classes: list[str]) -> None:
+    if get_setting(cfg, 'model.language_model'):
+        return  # an open vocabulary: num_classes is a limit
+    for place in HEADS:
+        for head_path, head in find_dicts(get_setting(cfg, place), place):
+            number = head.get('num_classes', len(classes))
+            if number != len(classes):
+                raise ValueError(
+                    f'{head_path}.num_classes={number!r} does not fit the '
+                    f'{len(classes)} classes of {path}, '
+                    f'{reprlib.repr(classes)}; set {head_path}.num_classes='
+                    f'{len(classes)}, or the names in {path}.metainfo.classes'
+                )
+
+
+def _has_coco_file(kind: type[BaseDataset]) -> bool:
+    """Whether a dataset reads a file in COCO's format that must exist."""
+    return (
+        issubclass(kind, CocoDataset)
+        and not issubclass(kind, DigitScenes)  # which writes its own
+        and kind.load_data_list is CocoDataset.load_data_list
+        and kind.parse_data_info is CocoDataset.parse_data_info
+    )
+
+
+def _locate(path: str, key: str, dataset: Mapping, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(
+            f'{path}.{key}={value!r} must be a path, relative to '
+            f'{path}.data_root; give one'
+        )
+    return os.path.join(dataset.get('data_root') or '', value)
+
+
+def _read(setting: str, file: str) -> Contents:
+    try:
+        return read_contents(file)
+    except ValueError as error:
+        raise ValueError(
+            f"{setting} {error}; give a JSON file in COCO's format, its path "
+            'relative to data_root'
+        ) from error
+
+
+def _check_categories(
+    path: str, file: str, classes: list[str], contents: Contents
+) -> None:
+    """The order counts too: labels follow the file's categories."""
+    found = [name for name in contents.classes if name in classes]
+    missing = [name for name in classes if name not in found]
+    if missing:
+        raise ValueError(
+            f'{path}.metainfo.classes={classes!r}: {missing} are not '
+            f'categories of {file!r}, which are {list(contents.classes)}; '
+            'correct the names or leave them out'
+        )
+    if found != classes:
+        raise ValueError(
+            f'{path}.metainfo.classes={classes!r} is not in the order of the '
+            f'categories of {file!r}, which labels follow; write '
+            f'classes={found!r}'
+        )
+
+
+def _is_unlabelled(cfg: Mapping, split: str) -> bool:
+    """Whether predictions are only written, as for a public test set."""
+    evaluator = f'{split}_evaluator'
+    return any(
+        metric.get('format_only')
+        for _, metric in find_dicts(cfg.get(evaluator), evaluator)
+    )
+
+
+def _check_boxes(
+    path: str, file: str, classes: list[str], contents: Contents
+) -> None:
+    if not contents.usable.intersection(classes):
+        raise ValueError(
+            f'{path}.ann_file={file!r}: none of its '
+            f'{contents.num_annotations} annotations has a usable box of '
+            f'{path}.metainfo.classes; a box is [x, y, width, height] in '
+            'pixels, at least 1 wide and high, inside its image, with an '
+            'area > 0 and not iscrowd; correct the file'
+        )
+
+
+def _check_images(path: str, dataset: Mapping, contents: Contents) -> None:
+    prefix = dataset.get('data_prefix')
+    prefix = prefix.get('img') if isinstance(prefix, Mapping) else prefix
+    folder = _locate(path, 'data_prefix.img', dataset, prefix)
+    if not os.path.isdir(folder):
+        fault = 'is not a folder'
+    elif not os.listdir(folder):
+        fault = 'is empty'
+    elif not any(
+        os.path.isfile(os.path.join(folder, name)) for name in contents.files
+    ):
+        fault = f'has no {contents.files[0]!r} nor other images of ann_file'
+    else:
+        return
+    raise ValueError(
+        f'{path}.data_prefix.img={folder!r} {fault}; give the folder that '
+        'the file names in ann_file start from, relative to data_root'
+    )
+
+
+def _check_evaluator(cfg: Mapping, evaluator: str) -> None:
+    for path, metric in find_dicts(cfg.get(evaluator), evaluator):
+        file = metric.get('ann_file')
+        if file is not None and not metric.get('backend_args'):
+            _read(f'{path}.ann_file={file!r}', file)
