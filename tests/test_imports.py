@@ -8,11 +8,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'fbnetv3_mmdet'
 FLOORS = (  # the ground first; parts of one floor do not know each other
-    {'archs', 'norms', 'mmcv_ext'},
+    {'archs', 'ema', 'norms', 'mmcv_ext'},
     {'layers', 'ops'},
     {'models', 'datasets', 'checkpoints'},
     {'settings'},
-    {'hooks', 'cli'},
+    {'hooks', 'cli', 'inference', 'visualization'},
     {'__init__'},
     {'deploy'},  # above all: only its tools import it
 )

@@ -239,7 +239,7 @@ def test_mim_runs_a_tool(mim, tmp_path):
 def test_mim_downloads_every_config(mim, tmp_path):
     names = sorted(p.stem for p in (ROOT / 'configs/fbnetv3').glob('*.py'))
     mim(
-        'download', 'mmdet-fbnetv3', '--config', *names, '--dest', 'copies',
+        'download', 'mmdet-fbnetv3', '--dest', 'copies', '--config', *names,
         cwd=tmp_path,
     )  # fmt: skip
     assert sorted(p.stem for p in tmp_path.glob('copies/*.py')) == names
