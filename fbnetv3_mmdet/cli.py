@@ -2,21 +2,28 @@
 
 A script's main runs in :func:`user_errors` and reads its config with
 :func:`load_config`; ``--cfg-options`` is declared with
-:func:`add_cfg_options`.
+:func:`add_cfg_options`. Where it runs a whole training or test, it declares
+:func:`add_run_options` and calls :func:`load_run_config` and
+:func:`build_runner` instead.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 
 # How mmengine's registries and Python report a wrong config: what of the
@@ -38,11 +45,16 @@ _BUILD_ERRORS = (
         r'^.*(got an unexpected keyword argument|missing \d+ required) .*',
         'correct the keys beside this type in the config',
     ),
+    (
+        TypeError,
+        r'^cfg should be a dict.*',
+        'give a dict with a type where the config has something else',
+    ),
 )
 # What mmengine and MMDetection read of a config. Its other variables, such as
 # ``arch`` or ``data_root``, have been used up when it is loaded.
 _SETTINGS = {
-    *inspect.signature(Runner).parameters,
+    *set(inspect.signature(Runner).parameters) - {'cfg'},
     'activation_checkpointing',
     'compile',
     'efficient_conv_bn_eval',
@@ -132,6 +144,63 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         'key=a,b, nested ones as key="[(a,b),(c,d)]", in quotation marks '
         'and without spaces',
     )
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what :func:`load_run_config` reads, as MMDetection names it."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir',
+        help='folder of logs, checkpoints and results; by default that of '
+        'the config, or else work_dirs/ and the name of the config',
+    )
+    add_cfg_options(parser)
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes of this job; pytorch: torchrun',
+    )
+    parser.add_argument(
+        '--local_rank', '--local-rank', default='0', help=argparse.SUPPRESS
+    )
+
+
+def load_run_config(args: argparse.Namespace) -> Config:
+    """Return the config of a run, from the options of its command line.
+
+    Raises:
+        ValueError: As for :func:`load_config`; or there is no launcher.
+    """
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    default = os.path.join('work_dirs', Path(args.config).stem)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default
+    os.environ.setdefault('LOCAL_RANK', args.local_rank)
+    if args.launcher == 'pytorch' and 'RANK' not in os.environ:
+        raise ValueError(
+            "--launcher='pytorch' is for processes that torchrun started; "
+            'put torchrun --nproc_per_node=NUMBER before the script, or '
+            'leave --launcher out'
+        )
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of a config, in this process's place of the job."""
+    if cfg.launcher == 'pytorch' and get_device() == 'cpu':
+        # mmengine would give each process a GPU, and its model too.
+        dist.init_process_group('gloo')
+        cfg.model_wrapper_cfg = {
+            'type': 'MMDistributedDataParallel',
+            'device_ids': None,
+            'broadcast_buffers': False,
+            'find_unused_parameters': cfg.get('find_unused_parameters', False),
+            **(cfg.get('model_wrapper_cfg') or {}),
+        }
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return Runner.from_cfg(cfg)
 
 
 class _CfgOptions(DictAction):

@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 from mmdet.registry import MODELS
+from mmengine.device import get_device
 
 from ..archs import get_arch
 from ..models import (
     FBNetV3,
+    FBNetV3MaskHead,
     FBNetV3RoIExtractor,
     FBNetV3RPNHead,
     FBNetV3SharedHead,
@@ -23,7 +25,13 @@ from ..models import (
 from .paths import as_list, find_dicts, get_setting
 
 # What can be built by itself, and so be checked by building it.
-PARTS = (FBNetV3, FBNetV3RPNHead, FBNetV3RoIExtractor, FBNetV3SharedHead)
+PARTS = (
+    FBNetV3,
+    FBNetV3MaskHead,
+    FBNetV3RPNHead,
+    FBNetV3RoIExtractor,
+    FBNetV3SharedHead,
+)
 COUNTS = (
     'train_cfg.max_epochs',
     'train_cfg.max_iters',
@@ -48,7 +56,11 @@ def check_parts(cfg: Mapping) -> None:
         try:
             with torch.device('meta'):  # no memory or time for weights
                 MODELS.build(copy.deepcopy(part))
-        except (TypeError, ValueError) as error:
+        except TypeError as error:
+            raise ValueError(
+                f'{path}: {error}; correct the settings of this module'
+            ) from error
+        except ValueError as error:
             separator = '.' if str(error).startswith((*known,)) else ': '
             raise ValueError(f'{path}{separator}{error}') from error
 
@@ -151,6 +163,18 @@ def check_checkpoints(cfg: Mapping) -> None:
             )
 
 
+def check_amp(cfg: Mapping) -> None:
+    """Mixed precision needs what mmengine's wrapper runs on."""
+    path = 'optim_wrapper.type'
+    kind, device = get_setting(cfg, path), get_device()
+    if kind == 'AmpOptimWrapper' and device in ('cpu', 'mps'):
+        raise ValueError(
+            f'{path}={kind!r}, which --amp sets, does not run on this '
+            f"machine's {device!r}, only on CUDA, NPU, MLU and MUSA devices; "
+            "leave --amp out, or set it to 'OptimWrapper'"
+        )
+
+
 # check_parts comes first: later rules rely on what it has accepted.
 RULES = (
     check_parts,
@@ -160,6 +184,7 @@ RULES = (
     check_proposals,
     check_counts,
     check_checkpoints,
+    check_amp,
 )
 
 

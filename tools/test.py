@@ -1,0 +1,111 @@
+"""Evaluate a checkpoint; ``mim test mmdet-fbnetv3`` calls this script.
+
+Its options are those of MMDetection's ``tools/test.py``. A wrong setting or
+a missing file ends it before anything is built, in one line and with exit
+status 2.
+"""
+
+import argparse
+from collections.abc import Sequence
+from copy import deepcopy
+
+import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
+
+# isort: split
+from mmdet.engine.hooks.utils import trigger_visualization_hook
+from mmdet.utils import setup_cache_size_limit_of_dynamo
+from mmengine.config import Config, ConfigDict
+
+from fbnetv3_mmdet.cli import (
+    add_run_options,
+    build_runner,
+    load_run_config,
+    user_errors,
+)
+from fbnetv3_mmdet.settings import check_settings
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Evaluate as the command line says."""
+    with user_errors():
+        args = parse_args(argv)
+        cfg = load_run_config(args)
+        apply_options(cfg, args)
+        check_settings(cfg, ('test',))
+        if args.tta:
+            augment(cfg)
+        setup_cache_size_limit_of_dynamo()
+        build_runner(cfg).test()
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(description='Evaluate a checkpoint')
+    add_run_options(parser)
+    parser.add_argument('checkpoint', help='path or URL')
+    parser.add_argument('--out', help='write predictions to this .pkl file')
+    parser.add_argument(
+        '--show', action='store_true', help='show detections in windows'
+    )
+    parser.add_argument(
+        '--show-dir',
+        help='write pictures of detections to this folder, inside the work '
+        "dir's folder of this run",
+    )
+    parser.add_argument(
+        '--wait-time',
+        type=float,
+        default=2,
+        help='seconds that a window stays',
+    )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="test-time augmentation: the config's tta_model and "
+        'tta_pipeline, or else each image and its mirror image',
+    )
+    args = parser.parse_args(argv)
+    if args.out and not args.out.endswith(('.pkl', '.pickle')):
+        raise ValueError(
+            f'--out={args.out!r} must end in .pkl or .pickle; rename it'
+        )
+    return args
+
+
+def apply_options(cfg: Config, args: argparse.Namespace) -> None:
+    """Enter the options of testing, but augmentation, into ``cfg``."""
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        trigger_visualization_hook(cfg, args)
+    if args.out:
+        metrics = cfg.test_evaluator
+        cfg.test_evaluator = [
+            *(metrics if isinstance(metrics, list) else [metrics]),
+            dict(type='DumpDetResults', out_file_path=args.out),
+        ]
+
+
+def augment(cfg: Config) -> None:
+    """Enter test-time augmentation into ``cfg``."""
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    if 'tta_model' not in cfg:
+        nms = dict(type='nms', iou_threshold=0.5)
+        cfg.tta_model = dict(
+            type='DetTTAModel', tta_cfg=dict(nms=nms, max_per_img=100)
+        )
+    if 'tta_pipeline' not in cfg:
+        *load, pack = deepcopy(dataset.pipeline)
+        pack.meta_keys = (*pack.meta_keys, 'flip', 'flip_direction')
+        flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
+        cfg.tta_pipeline = [
+            *load,
+            dict(type='TestTimeAug', transforms=[flips, [pack]]),
+        ]
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    dataset.pipeline = cfg.tta_pipeline
+
+
+if __name__ == '__main__':
+    main()
