@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.registry import MODELS
 from torch import Tensor
@@ -23,11 +24,14 @@ class FBNetV3RoIExtractor(SingleRoIExtractor):
             the level of stride 16 * 2 ** floor(log2(s / 224)), or the
             nearest there is.
         sampling_ratio (int): Samples per bin and axis; 0: one per cell.
+        first_level (int): How many finer features to pass over, those that
+            serve the RPN alone.
         init_cfg (dict, optional): As for any MMEngine module.
 
     Shape:
-        Features: list of (N, C, H_i, W_i), in any memory format. RoIs (R, 5):
-        image index, x1, y1, x2, y2 in pixels. Output (R, C, P, P).
+        Features: list of (N, C, H_i, W_i), in any memory format, those
+        passed over included. RoIs (R, 5): image index, x1, y1, x2, y2 in
+        pixels. Output (R, C, P, P).
 
     Raises:
         ValueError: ``output_size`` is not an integer of at least 2.
@@ -40,6 +44,7 @@ class FBNetV3RoIExtractor(SingleRoIExtractor):
         output_size: int = 6,
         featmap_strides: Sequence[int] = (16,),
         sampling_ratio: int = 0,
+        first_level: int = 0,
         init_cfg: dict | None = None,
     ) -> None:
         if type(output_size) is not int or output_size < 2:
@@ -62,6 +67,12 @@ class FBNetV3RoIExtractor(SingleRoIExtractor):
             // CANONICAL_STRIDE,
             init_cfg=init_cfg,
         )
+        self.first_level = first_level
+
+    @property
+    def num_inputs(self) -> int:
+        """How many features a RoI head passes, finest first."""
+        return self.first_level + super().num_inputs
 
     def forward(
         self,
@@ -72,14 +83,17 @@ class FBNetV3RoIExtractor(SingleRoIExtractor):
         """Pool every region from its level.
 
         Args:
-            feats (Sequence[Tensor]): As many levels as ``featmap_strides``.
+            feats (Sequence[Tensor]): ``num_inputs`` levels.
             rois (Tensor): (R, 5), in pixels.
             roi_scale_factor (float, optional): Enlarge regions about their
                 centres.
         """
         # Coordinates would lose whole pixels in half precision, and mmcv's
         # kernels misread features that are not contiguous.
-        levels = [feat.float().contiguous() for feat in feats]
+        dtype = torch.promote_types(feats[0].dtype, torch.float32)
+        feats_in = feats[self.first_level :]
+        levels = [feat.to(dtype).contiguous() for feat in feats_in]
+        rois = rois.to(dtype)
         targets = self.map_roi_levels(rois, len(levels))
         if roi_scale_factor is not None:
             rois = self.roi_rescale(rois, roi_scale_factor)

@@ -31,6 +31,7 @@ custom_hooks = [
         priority=49)
 ]
 default_hooks = dict(
+    channels_last=dict(type='ChannelsLastHook'),
     logger=dict(interval=20),
     checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=2))
 log_processor = dict(by_epoch=False)
