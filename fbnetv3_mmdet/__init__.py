@@ -13,9 +13,11 @@ from .ops import register_ops
 register_ops()  # before anything imports mmcv.ops
 
 from .datasets import DigitScenes  # noqa: E402
-from .hooks import CheckSettingsHook  # noqa: E402
+from .ema import D2GoEMA, D2GoEMAHook  # noqa: E402
+from .hooks import ChannelsLastHook, CheckSettingsHook  # noqa: E402
 from .models import (  # noqa: E402
     FBNetV3,
+    FBNetV3MaskHead,
     FBNetV3RoIExtractor,
     FBNetV3RoIHead,
     FBNetV3RPNHead,
@@ -25,9 +27,13 @@ from .norms import NaiveSyncBN  # noqa: E402
 
 __version__ = '0.1.0'
 __all__ = [
+    'ChannelsLastHook',
     'CheckSettingsHook',
+    'D2GoEMA',
+    'D2GoEMAHook',
     'DigitScenes',
     'FBNetV3',
+    'FBNetV3MaskHead',
     'FBNetV3RPNHead',
     'FBNetV3RoIExtractor',
     'FBNetV3RoIHead',

@@ -1,6 +1,7 @@
 """Modules registered in MMDetection's ``MODELS``."""
 
 from .backbone import FBNetV3
+from .mask_head import FBNetV3MaskHead
 from .roi_extractor import FBNetV3RoIExtractor
 from .roi_head import FBNetV3RoIHead
 from .rpn_head import FBNetV3RPNHead
@@ -8,6 +9,7 @@ from .shared_head import FBNetV3SharedHead
 
 __all__ = [
     'FBNetV3',
+    'FBNetV3MaskHead',
     'FBNetV3RPNHead',
     'FBNetV3RoIExtractor',
     'FBNetV3RoIHead',

@@ -18,6 +18,7 @@ from ..archs import get_arch
 from ..models import (
     FBNetV3,
     FBNetV3MaskHead,
+    FBNetV3MaskHead,
     FBNetV3RoIExtractor,
     FBNetV3RPNHead,
     FBNetV3SharedHead,
@@ -27,6 +28,7 @@ from .paths import as_list, find_dicts, get_setting
 # What can be built by itself, and so be checked by building it.
 PARTS = (
     FBNetV3,
+    FBNetV3MaskHead,
     FBNetV3MaskHead,
     FBNetV3RPNHead,
     FBNetV3RoIExtractor,

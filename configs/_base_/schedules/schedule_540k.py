@@ -24,14 +24,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0.0))
 auto_scale_lr = dict(enable=False, base_batch_size=32)
 
-custom_hooks = [
-    dict(
-        type='EMAHook',
-        ema_type='ExponentialMovingAverage',
-        momentum=0.0002,
-        update_buffers=True,
-        priority=49)
-]
+custom_hooks = [dict(type='D2GoEMAHook', momentum=0.0002, priority=49)]
 default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=20000, max_keep_ckpts=3))
 log_processor = dict(by_epoch=False)
