@@ -1,0 +1,14 @@
+# A folder in COCO's format, with masks.
+_base_ = './custom_detection.py'
+
+# polygons or run lengths
+masks = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+train_pipeline = [
+    _base_.train_pipeline[0],
+    masks,
+    *_base_.train_pipeline[2:],
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+
+val_evaluator = dict(metric=['bbox', 'segm'])
+test_evaluator = val_evaluator

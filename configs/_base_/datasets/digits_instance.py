@@ -1,0 +1,13 @@
+# DigitScenes with masks.
+_base_ = './digits_detection.py'
+
+masks = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+train_pipeline = [
+    _base_.train_pipeline[0],
+    masks,
+    *_base_.train_pipeline[2:],
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+
+val_evaluator = dict(metric=['bbox', 'segm'])
+test_evaluator = val_evaluator

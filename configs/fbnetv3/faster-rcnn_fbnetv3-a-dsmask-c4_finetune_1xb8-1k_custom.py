@@ -1,0 +1,25 @@
+_base_ = [
+    '../_base_/models/faster-rcnn_fbnetv3-c4.py',
+    '../_base_/datasets/custom_detection.py',
+    '../_base_/schedules/schedule_1k.py',
+]
+
+# Yours: a folder with images/, train.json and val.json in COCO's format, and
+# its classes, named as in the files and in their order.
+data_root = 'data/custom/'
+classes = ('cat', 'dog')
+
+# COCO weights; layers that depend on the classes start anew.
+load_from = 'd2go://mask_rcnn_fbnetv3a_dsmask_C4'
+model = dict(
+    backbone=dict(frozen_stages=2),
+    roi_head=dict(bbox_head=dict(num_classes=len(classes))),
+)
+optim_wrapper = dict(optimizer=dict(lr=0.0005))  # from scratch 0.002
+
+dataset = dict(data_root=data_root, metainfo=dict(classes=classes))
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + 'val.json')
+test_evaluator = val_evaluator
