@@ -1,0 +1,5 @@
+"""Datasets that need no download."""
+
+from .digits import DigitScenes
+
+__all__ = ['DigitScenes']
