@@ -170,6 +170,15 @@ def test_wheel_requires_little_and_says_what_it_is(dists):
     assert dist.version == fbnetv3_mmdet.__version__
 
 
+def test_one_version_of_ruff():
+    pins = [
+        re.findall(r'ruff==([\d.]+)', (ROOT / name).read_text())
+        for name in ('constraints.txt', '.pre-commit-config.yaml')
+    ]
+    assert len(set(sum(pins, []))) == 1
+    assert all(pins)
+
+
 def test_import_without_mmdet_names_the_remedy():
     done = subprocess.run(
         [sys.executable, '-S', '-c', 'import fbnetv3_mmdet'],
@@ -199,7 +208,8 @@ def test_mim_trains_and_tests_by_config_name(mim, tmp_path):
         'run/iter_2.pth', '--work-dir', 'run', *options, cwd=tmp_path,
     )  # fmt: skip
     assert 'bbox_mAP' in tested
-    assert str(ROOT) not in trained + tested
+    for folder in ('fbnetv3_mmdet', 'configs', 'tools'):
+        assert str(ROOT / folder) not in trained + tested
 
 
 @pytest.mark.slow
