@@ -17,7 +17,7 @@ import pytest
 import fbnetv3_mmdet
 
 ROOT = Path(__file__).resolve().parents[1]
-DEMO = 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb8-1k_digits'
+DEMO = 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits'
 # A few small scenes, two iterations, no worker processes.
 TINY = {
     'train_cfg.max_iters': 2,

@@ -1,10 +1,11 @@
 _base_ = '../default_runtime.py'
 
-# From scratch in minutes on two CPU cores.
+# From scratch or from a checkpoint in minutes on two CPU cores: the rate of
+# 0.16 at 32 images, twice, for batches of 4.
 max_iters = 1000
 
 train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=200)
+    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=250)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
@@ -19,8 +20,9 @@ param_scheduler = [
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=0.002, weight_decay=0.05),
+    optimizer=dict(type='SGD', lr=0.04, momentum=0.9, weight_decay=0.0001),
     paramwise_cfg=dict(norm_decay_mult=0.0))
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 
 custom_hooks = [
     dict(

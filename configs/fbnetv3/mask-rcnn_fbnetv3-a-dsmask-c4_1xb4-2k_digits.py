@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/models/mask-rcnn_fbnetv3-c4.py',
     '../_base_/datasets/digits_instance.py',
-    '../_base_/schedules/schedule_1k.py',
+    '../_base_/schedules/schedule_2k.py',
 ]
 
 # Boxes and masks dominate a step: fewer RoIs than COCO's 512 an image.
@@ -11,6 +11,6 @@ model = dict(
     ),
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=1000, max_per_img=500),
-        rcnn=dict(sampler=dict(num=64)),
+        rcnn=dict(sampler=dict(num=32, pos_fraction=0.5)),
     ),
 )

@@ -1,12 +1,13 @@
 _base_ = [
     '../_base_/models/faster-rcnn_fbnetv3-c4.py',
     '../_base_/datasets/digits_detection.py',
-    '../_base_/schedules/schedule_1k.py',
+    '../_base_/schedules/schedule_2k.py',
 ]
 
-# The box stage dominates a step: fewer RoIs than COCO's 512 an image.
+# The box stage dominates a step: fewer RoIs than COCO's 512 an image, and
+# half of them objects.
 model = dict(
     roi_head=dict(bbox_head=dict(num_classes=10)),
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=1000, max_per_img=500),
-        rcnn=dict(sampler=dict(num=64))))
+        rcnn=dict(sampler=dict(num=32, pos_fraction=0.5))))

@@ -18,7 +18,7 @@ model = dict(
         mask_head=dict(num_classes=len(classes)),
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=0.0005))  # from scratch 0.002
+optim_wrapper = dict(optimizer=dict(lr=0.01))  # from scratch 0.04
 
 dataset = dict(data_root=data_root, metainfo=dict(classes=classes))
 train_dataloader = dict(dataset=dataset)
