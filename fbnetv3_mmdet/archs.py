@@ -2,7 +2,9 @@
 
 An architecture is a row of ``ARCHS``: a trunk of stages and the blocks of its
 heads, each a tuple of :class:`Row`. The numbers are those of D2Go's table
-(``d2go/modeling/modeldef`` at f4ac156, Apache-2.0) under D2Go's own names.
+(``d2go/modeling/modeldef`` at f4ac156, Apache-2.0) under D2Go's own names,
+and, in lower case, those of timm's classifiers (``timm.models.mobilenetv3`` at
+1.0, Apache-2.0), which are other networks.
 """
 
 from __future__ import annotations
@@ -10,14 +12,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-OPS = ('conv', 'ir', 'ir_se')
+# A convolution or an inverted residual, the latter with squeeze-excite or
+# without: as D2Go builds them, with ReLU, then as timm does, with hard-swish.
+OPS = ('conv', 'ir', 'ir_se', 'conv_hs', 'mb', 'mb_se')
 PARTS = ('rpn', 'bbox', 'mask', 'kpts')
 
 
 class Row(NamedTuple):
     """``repeats`` equal blocks; only the first uses ``stride``."""
 
-    op: str  # 'conv', 'ir', or 'ir_se' with squeeze-excite
+    op: str  # one of OPS
     kernel: int
     channels: int  # output
     stride: int  # negative: upsample by -stride
@@ -32,7 +36,7 @@ class Arch(NamedTuple):
     """One detector: what its trunk and its heads are built of."""
 
     trunk: tuple[Rows, ...]  # stages; feature i has stride 2 ** (i + 1)
-    rpn: Rows
+    rpn: Rows = ()
     bbox: Rows = ()
     mask: Rows = ()
     kpts: Rows = ()
@@ -214,6 +218,35 @@ H_C5 = (
     Row('ir_se', 5, 480, 1, 3, 6),
 )
 
+# timm's trunks: the stages of strides 2, 4, 8, 16, 32.
+TIMM_B = (
+    (Row('conv_hs', 3, 16, 2, 1), Row('mb', 3, 16, 1, 2)),
+    (Row('mb', 5, 24, 2, 1, 4), Row('mb', 5, 24, 1, 3, 2)),
+    (Row('mb_se', 5, 40, 2, 1, 5), Row('mb_se', 5, 40, 1, 4, 3)),
+    (Row('mb', 5, 72, 2, 1, 5), Row('mb', 3, 72, 1, 4, 3),
+     Row('mb_se', 3, 120, 1, 1, 5), Row('mb_se', 5, 120, 1, 5, 3)),
+    (Row('mb_se', 3, 184, 2, 1, 6), Row('mb_se', 5, 184, 1, 5, 4),
+     Row('mb_se', 5, 224, 1, 1, 6), Row('conv_hs', 1, 1344, 1, 1)),
+)
+TIMM_D = (
+    (Row('conv_hs', 3, 24, 2, 1), Row('mb', 3, 16, 1, 2)),
+    (Row('mb', 3, 24, 2, 1, 5), Row('mb', 3, 24, 1, 5, 2)),
+    (Row('mb_se', 5, 40, 2, 1, 4), Row('mb_se', 3, 40, 1, 4, 3)),
+    (Row('mb', 3, 72, 2, 1, 5), Row('mb', 3, 72, 1, 4, 3),
+     Row('mb_se', 3, 128, 1, 1, 5), Row('mb_se', 5, 128, 1, 6, 3)),
+    (Row('mb_se', 3, 208, 2, 1, 6), Row('mb_se', 5, 208, 1, 5, 5),
+     Row('mb_se', 5, 240, 1, 1, 6), Row('conv_hs', 1, 1440, 1, 1)),
+)
+TIMM_G = (
+    (Row('conv_hs', 3, 32, 2, 1), Row('mb', 3, 24, 1, 3)),
+    (Row('mb', 5, 40, 2, 1, 4), Row('mb', 5, 40, 1, 4, 2)),
+    (Row('mb_se', 5, 56, 2, 1, 4), Row('mb_se', 5, 56, 1, 4, 3)),
+    (Row('mb', 5, 104, 2, 1, 5), Row('mb', 3, 104, 1, 4, 3),
+     Row('mb_se', 3, 160, 1, 1, 5), Row('mb_se', 5, 160, 1, 8, 3)),
+    (Row('mb_se', 3, 264, 2, 1, 6), Row('mb_se', 5, 264, 1, 6, 5),
+     Row('mb_se', 5, 288, 1, 2, 6), Row('conv_hs', 1, 1728, 1, 1)),
+)
+
 
 ARCHS: dict[str, Arch] = {
     'default': Arch(
@@ -251,6 +284,9 @@ ARCHS: dict[str, Arch] = {
         (*G, G_C5), (_last_row(G)[0]._replace(repeats=1),), G_C5,
         UP_FPN, UP_192),
     'FBNetV3_H': Arch(H, _last_row(H), H_C5),
+    'fbnetv3_b': Arch(TIMM_B),
+    'fbnetv3_d': Arch(TIMM_D),
+    'fbnetv3_g': Arch(TIMM_G),
 }
 
 # fmt: on
@@ -303,12 +339,12 @@ def head_rows(arch: str | Mapping[str, Any] | Arch, part: str) -> Rows:
 
 def _arch_from_dict(data: Mapping[str, Any]) -> Arch:
     unknown = set(data) - set(Arch._fields)
-    missing = {'trunk', 'rpn'} - set(data)
+    missing = {'trunk'} - set(data)
     if unknown or missing:
         raise ValueError(
             f'arch={dict(data)!r}: unknown keys {sorted(unknown)}, missing '
             f'keys {sorted(missing)}; allowed are {list(Arch._fields)}, of '
-            "which 'trunk' and 'rpn' are required"
+            "which 'trunk' is required"
         )
     trunk = data['trunk']
     if not _is_list(trunk) or not trunk:
@@ -320,7 +356,7 @@ def _arch_from_dict(data: Mapping[str, Any]) -> Arch:
         _rows(stage, f'trunk[{i}]') for i, stage in enumerate(trunk)
     )
     heads = {part: _rows(data[part], part) for part in PARTS if data.get(part)}
-    return Arch(trunk=stages, **{'rpn': (), **heads})
+    return Arch(trunk=stages, **heads)
 
 
 def _rows(rows: Any, place: str) -> Rows:
@@ -347,13 +383,13 @@ def _row(row: Any, place: str) -> Row:
         and row.kernel % 2 == 1
         and _is_int(row.stride)
         and row.stride not in (-1, 0)
-        and (row.op != 'conv' or row.stride > 0)
+        and (row.stride > 0 or not row.op.startswith('conv'))
     )
     if not good:
         raise ValueError(
             f'arch {place}={tuple(row)!r} is out of range: op is one of '
             f'{OPS}; kernel is odd; kernel, channels, repeats and expand are '
-            "integers >= 1; stride is >= 1, or <= -2 to upsample ('ir' only)"
+            "integers >= 1; stride is >= 1, or <= -2 to upsample (not 'conv')"
         )
     return row
 

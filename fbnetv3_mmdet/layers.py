@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmengine.model import Sequential
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .archs import Arch, Row, Rows, get_arch
+from .archs import Arch, Rows, get_arch
 from .norms import check_norm_cfg
 
 
@@ -43,50 +45,69 @@ def trunk_channels(arch: str | Mapping | Arch, width: float) -> int:
     return scale_channels(get_arch(arch).trunk[-1][-1].channels, width)
 
 
+class Style(NamedTuple):
+    """What sets the inverted residuals of D2Go and of timm apart."""
+
+    act_cfg: dict
+    gate: Callable[[Tensor], Tensor]  # of squeeze-excite
+    dw_norm: bool  # norm and activation after the depthwise convolution
+    thin_se: bool  # squeeze to 1/4 of the block's input, not of its hidden
+
+
+STYLES = {  # by op
+    'ir': Style(dict(type='ReLU'), torch.sigmoid, False, False),
+    'mb': Style(dict(type='HSwish'), F.hardsigmoid, True, True),
+}
+
+
 class SqueezeExcite(nn.Module):
     """Scale channels by a gate computed from their global average.
 
     Args:
         channels (int): Channels of the input and output.
         hidden (int): Channels between the two 1x1 convolutions.
+        style (Style): Gives the activation between them and the gate.
 
     Shape:
         (N, channels, H, W) in and out.
     """
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, style: Style) -> None:
         super().__init__()
-        self.reduce = ConvModule(channels, hidden, 1)
+        self.reduce = ConvModule(channels, hidden, 1, act_cfg=style.act_cfg)
         self.expand = nn.Conv2d(hidden, channels, 1)
+        self.gate = style.gate
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` scaled per channel and image."""
-        gate = self.expand(self.reduce(F.adaptive_avg_pool2d(x, 1)))
-        return x * gate.sigmoid()
+        x_mean = F.adaptive_avg_pool2d(x, 1)
+        return x * self.gate(self.expand(self.reduce(x_mean)))
 
 
 class InvertedResidual(nn.Module):
-    """Inverted residual block without norm or activation after its depthwise.
+    """Inverted residual block.
 
-    Expand (1x1, norm, ReLU; absent where the width stays), upsample where the
-    stride is negative, depthwise, squeeze-excite, project (1x1, norm), and a
-    skip where the shape stays.
+    Expand (1x1, norm, activation; absent where the width stays), upsample
+    where the stride is negative, depthwise (timm: norm, activation),
+    squeeze-excite, project (1x1, norm), and a skip where the shape stays.
 
     Args:
         in_channels (int): Input channels.
         out_channels (int): Output channels.
-        op (str): 'ir', or 'ir_se' with squeeze-excite.
+        op (str): 'ir' as in D2Go, 'mb' as in timm; 'ir_se' and 'mb_se' with
+            squeeze-excite.
         kernel (int): Depthwise kernel size.
         stride (int): Negative: nearest-neighbour upsampling by ``-stride``.
         expand (int): Hidden channels / input channels.
-        norm_cfg (dict): Norm after both 1x1 convolutions.
+        norm_cfg (dict): Norm of the convolutions.
         with_cp (bool): Recompute the block in backward to save memory.
         name (str): What errors call this block.
 
     Shape:
         (N, in_channels, H, W) to (N, out_channels, H', W') with
         H' = ceil(H / stride), or H * -stride.
-    Source: SPEC of D2Go's builder (``dw_skip_bnrelu``) at f4ac156.
+    Source: D2Go's builder (``dw_skip_bnrelu``) at f4ac156; timm's
+        ``InvertedResidual`` and ``DepthwiseSeparableConv`` at 1.0.
     """
 
     def __init__(
@@ -102,30 +123,33 @@ class InvertedResidual(nn.Module):
         name: str = 'block',
     ) -> None:
         super().__init__()
+        style = STYLES[op.removesuffix('_se')]
         hidden = make_divisible(in_channels * expand)
         self.with_cp = with_cp
         self.upscale = float(max(-stride, 1))
         self.residual = in_channels == out_channels and stride == 1
         self.pw = None
         if hidden != in_channels:
-            check_norm_cfg(norm_cfg, hidden, f'{name}.pw')
-            self.pw = ConvModule(in_channels, hidden, 1, norm_cfg=norm_cfg)
-        self.dw = ConvModule(
+            self.pw = _conv(
+                in_channels, hidden, 1, norm_cfg, style.act_cfg, f'{name}.pw'
+            )
+        self.dw = _conv(
             hidden,
             hidden,
             kernel,
+            norm_cfg if style.dw_norm else None,
+            style.act_cfg if style.dw_norm else None,
+            f'{name}.dw',
             stride=max(stride, 1),
-            padding=kernel // 2,
             groups=hidden,
             bias=False,
-            act_cfg=None,
         )
         self.se = None
-        if op == 'ir_se':
-            self.se = SqueezeExcite(hidden, make_divisible(int(hidden * 0.25)))
-        check_norm_cfg(norm_cfg, out_channels, f'{name}.pwl')
-        self.pwl = ConvModule(
-            hidden, out_channels, 1, norm_cfg=norm_cfg, act_cfg=None
+        if op.endswith('_se'):
+            squeezed = hidden / (4 * expand if style.thin_se else 4)
+            self.se = SqueezeExcite(hidden, make_divisible(squeezed), style)
+        self.pwl = _conv(
+            hidden, out_channels, 1, norm_cfg, None, f'{name}.pwl'
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -145,23 +169,44 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
-def build_stem(
-    in_channels: int, out_channels: int, row: Row, norm_cfg: dict, name: str
+def _conv(
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    norm_cfg: dict | None,
+    act_cfg: dict | None,
+    name: str,
+    **kwargs,
 ) -> ConvModule:
-    """Build a plain convolution with bias, norm and ReLU."""
-    check_norm_cfg(norm_cfg, out_channels, name)
+    if norm_cfg is not None:
+        check_norm_cfg(norm_cfg, out_channels, name)
+    return ConvModule(
+        in_channels,
+        out_channels,
+        kernel,
+        padding=kernel // 2,
+        norm_cfg=norm_cfg,
+        act_cfg=act_cfg,
+        **kwargs,
+    )
+
+
+def build_conv(
+    in_channels: int,
+    out_channels: int,
+    op: str,
+    kernel: int,
+    stride: int,
+    norm_cfg: dict,
+    name: str,
+) -> ConvModule:
+    """Build a plain convolution with norm and activation."""
+    bias = op == 'conv'  # D2Go's, which mmcv calls unnecessary before a norm
+    act_cfg = STYLES['ir' if op == 'conv' else 'mb'].act_cfg
+    shape = in_channels, out_channels, kernel
     with warnings.catch_warnings():
-        # D2Go's stem has the bias that mmcv calls unnecessary before a norm.
         warnings.filterwarnings('ignore', 'Unnecessary conv bias')
-        return ConvModule(
-            in_channels,
-            out_channels,
-            row.kernel,
-            stride=row.stride,
-            padding=row.kernel // 2,
-            bias=True,
-            norm_cfg=norm_cfg,
-        )
+        return _conv(*shape, norm_cfg, act_cfg, name, stride=stride, bias=bias)
 
 
 def build_stage(
@@ -189,28 +234,16 @@ def build_stage(
     for row in rows:
         out_channels = scale_channels(row.channels, width)
         for repeat in range(row.repeats):
-            block = f'{name}.{len(blocks)}'
+            place = f'{name}.{len(blocks)}'
             stride = row.stride if repeat == 0 else 1
-            if row.op == 'conv':
-                row_ = row._replace(stride=stride)
-                blocks.append(
-                    build_stem(
-                        in_channels, out_channels, row_, norm_cfg, block
-                    )
-                )
+            shape = in_channels, out_channels, row.op, row.kernel, stride
+            block: nn.Module
+            if row.op.startswith('conv'):
+                block = build_conv(*shape, norm_cfg, place)
             else:
-                blocks.append(
-                    InvertedResidual(
-                        in_channels,
-                        out_channels,
-                        row.op,
-                        row.kernel,
-                        stride,
-                        row.expand,
-                        norm_cfg,
-                        with_cp,
-                        block,
-                    )
+                block = InvertedResidual(
+                    *shape, row.expand, norm_cfg, with_cp, place
                 )
+            blocks.append(block)
             in_channels = out_channels
     return Sequential(*blocks)

@@ -32,7 +32,7 @@ def test_rows_equal_d2go(shared):
         )
         stages = table.setdefault(arch, {}).setdefault(part, {})
         stages.setdefault(int(stage), []).append(row)
-    assert table.keys() == ARCHS.keys()
+    assert table.keys() == {n for n in ARCHS if not n.startswith('fbnetv3')}
     for name, parts in table.items():
         trunk = parts.pop('trunk')
         heads = {part: tuple(stages[0]) for part, stages in parts.items()}
@@ -63,10 +63,10 @@ def test_unknown_name_lists_the_choices():
         (dict(rpn=[dict(op='ir', kernel=3)]), r'rpn\[0\]=.*is not a row'),
         (dict(rpn=[dict(opp='ir')]), r"rpn\[0\]=.*'opp'"),
         (dict(rpn=[3]), r'rpn\[0\]=3 is not a row'),
-        (dict(rpn=[('mb', 3, 8, 1, 1, 1)]), 'op is one of'),
+        (dict(rpn=[('ib', 3, 8, 1, 1, 1)]), 'op is one of'),
         (dict(rpn=[('ir', 4, 8, 1, 1, 1)]), 'kernel is odd'),
         (dict(rpn=[('ir', 3, 8, 0, 1, 1)]), 'stride is >= 1'),
-        (dict(rpn=[('conv', 3, 8, -2, 1, 1)]), "'ir' only"),
+        (dict(rpn=[('conv', 3, 8, -2, 1, 1)]), "not 'conv'"),
         (dict(rpn=[('ir', 3, 8, 1, 0, 1)]), 'integers >= 1'),
         (dict(rpn=[('ir', 3, 8.5, 1, 1, 1)]), 'integers >= 1'),
     ],

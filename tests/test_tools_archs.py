@@ -39,6 +39,7 @@ def test_parameters_equal_d2go(archs):
     measured = {
         name: {part: cost['params'] for part, cost in arch['parts'].items()}
         for name, arch in archs.items()
+        if not name.startswith('fbnetv3')  # timm's
     }
     assert measured == expected
 
