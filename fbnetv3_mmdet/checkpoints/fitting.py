@@ -1,0 +1,168 @@
+"""Compares the tensors of a checkpoint with those of a model.
+
+MMEngine loads what fits and logs the rest, which can leave a detector with
+random weights and a warning. Weights from elsewhere have to fit instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from mmengine.logging import print_log
+from torch import Tensor
+
+# The last layers, as long as the number of classes.
+_PER_CLASS = r'(.+\.)?(fc_cls|fc_reg|conv_logits)\.(weight|bias)'
+_LISTED = 100  # names, in an error
+
+
+class Fit(NamedTuple):
+    """How a checkpoint fits a model, by names of tensors."""
+
+    missing: list[str]  # in the checkpoint
+    misshaped: list[str]  # with both shapes
+    per_class: list[str]  # last layers, for another number of classes
+    extra: list[str]  # in the checkpoint only
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, in one line; empty if all needed tensors fit."""
+        kinds = {'missing': self.missing, 'mis-shaped': self.misshaped}
+        return '; '.join(
+            f'{len(names)} {kind}: {_listed(names)}'
+            for kind, names in kinds.items()
+            if names
+        )
+
+
+def compare(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Fit:
+    """Compare the state dict of a checkpoint with a model's, ``wanted``."""
+    misshaped, per_class = [], []
+    for name in sorted(wanted.keys() & state.keys()):
+        theirs, ours = state[name].shape, wanted[name].shape
+        if theirs == ours:
+            continue
+        if re.fullmatch(_PER_CLASS, name) and theirs[1:] == ours[1:]:
+            per_class.append(name)
+        else:
+            misshaped.append(f'{name} {tuple(theirs)}, not {tuple(ours)}')
+    missing = sorted(
+        name
+        for name in wanted.keys() - state.keys()
+        # a counter that old checkpoints lack and MMEngine does not ask for
+        if not name.endswith('.num_batches_tracked')
+    )
+    extra = sorted(state.keys() - wanted.keys())
+    return Fit(missing, misshaped, per_class, extra)
+
+
+def fit(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str
+) -> dict[str, Tensor]:
+    """Return those tensors of a checkpoint that a model takes.
+
+    Logs what is left out: tensors that the model has no place for, and last
+    layers for another number of classes, which keep their initial weights.
+
+    Args:
+        state (dict): State dict of the checkpoint, which may be that of a
+            whole detector where the model is a part, such as the backbone.
+        wanted (dict): State dict of the model.
+        source (str): The checkpoint's name, for errors and the log.
+
+    Raises:
+        ValueError: Tensors are missing or mis-shaped; it lists them.
+    """
+    state = _part(state, wanted)
+    found = compare(state, wanted)
+    if found.problem:
+        raise ValueError(
+            f'checkpoint={source!r} does not fit the model, with '
+            f'{found.problem}; choose the architecture and heads that it was '
+            "made for, or give it as init_cfg=dict(type='Pretrained', "
+            'checkpoint=...) to the parts that it fits, such as the backbone'
+        )
+    if found.extra:
+        places = ', '.join(_places(found.extra, wanted))
+        _say(
+            f'{source}: dropped {len(found.extra)} tensors that the model '
+            f'has no place for, of {places}',
+            logging.INFO,
+        )
+    if found.per_class:
+        _say(
+            f'{source}: re-initialised for another number of classes: '
+            f'{", ".join(found.per_class)}',
+            logging.WARNING,
+        )
+    left_out = {*found.extra, *found.per_class}
+    return {n: value for n, value in state.items() if n not in left_out}
+
+
+def mark(state: Mapping[str, Tensor], source: str) -> None:
+    """Remember where tensors come from, for :func:`source_of`.
+
+    On the tensors themselves, for MMEngine puts them into other dicts.
+    """
+    _said.clear()
+    for tensor in state.values():
+        tensor.checkpoint_source = source  # type: ignore[attr-defined]
+
+
+def source_of(state: Mapping[str, Tensor]) -> str | None:
+    """Return what ``mark`` was told of a state dict, None for others."""
+    first = next(iter(state.values()), None)
+    return getattr(first, 'checkpoint_source', None)
+
+
+_said: set[str] = set()
+
+
+def _say(message: str, level: int) -> None:
+    """Log once a checkpoint, which MMEngine's EMA hook loads too."""
+    if message not in _said:
+        _said.add(message)
+        print_log(message, logger='current', level=level)
+
+
+def _part(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    """Return the tensors of the one part of a detector that is wanted."""
+    first = next(iter(wanted), '')
+    prefixes = {
+        name.removesuffix(first)
+        for name in state
+        if name.endswith(f'.{first}')
+    }
+    if len(prefixes) != 1 or first in state:
+        return state
+    prefix = prefixes.pop()
+    return {
+        name.removeprefix(prefix): value
+        for name, value in state.items()
+        if name.startswith(prefix)
+    }
+
+
+def _places(names: Iterable[str], wanted: Iterable[str]) -> Iterable[str]:
+    """Return the outermost modules of tensors that a model does not have."""
+    known = {outer for name in wanted for outer in _outer(name)}
+    return dict.fromkeys(
+        next(outer for outer in _outer(name) if outer not in known)
+        for name in names
+    )
+
+
+def _outer(name: str) -> list[str]:
+    """Return the modules around a tensor, the outermost first, and itself."""
+    parts = name.split('.')
+    return ['.'.join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _LISTED
+    return ', '.join(names[:_LISTED]) + (f' and {more} more' * (more > 0))

@@ -1,0 +1,116 @@
+"""Reads checkpoint files without running what they may hold.
+
+A pickle calls whatever function it names. ``torch.load(weights_only=True)``
+lets it call those that rebuild tensors only. Training checkpoints of MMEngine
+also hold logged numbers, for which a few more are allowed here.
+"""
+
+from __future__ import annotations
+
+import codecs
+import functools
+from collections.abc import Callable
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+_NUMBERS = '?bhilqBHILQefd'  # NumPy's codes of truth values and real numbers
+_STATISTICS = ('min', 'max', 'mean', 'current')  # methods of HistoryBuffer
+
+
+def allow_training_checkpoints() -> None:
+    """Let ``torch.load(weights_only=True)`` read MMEngine's checkpoints.
+
+    Allows exactly what their pickles name: NumPy's arrays and scalars of
+    numbers, and MMEngine's histories of logged values with their statistics.
+    """
+    torch.serialization.add_safe_globals(_allowed())
+
+
+def read_checkpoint(path: str, map_location: Any = 'cpu') -> Any:
+    """Return what a checkpoint file holds; nothing in it is run.
+
+    Args:
+        path (str): A file that ``torch.save`` wrote.
+        map_location: As ``torch.load`` takes it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no whole checkpoint, or holds other things than
+            tensors and plain data, which could run code.
+    """
+    # once more: onedl-mmengine's own loaders take these off torch's list
+    allow_training_checkpoints()
+    try:
+        return torch.load(path, map_location, weights_only=True)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f'checkpoint={path!r} does not exist; give the path of a file'
+        ) from None
+    except OSError:  # the file may be whole, but cannot be reached
+        raise
+    except UnpicklingError as error:
+        # the context is without torch's advice to load it all the same
+        raise ValueError(
+            f'checkpoint={path!r} is refused, and nothing in it was run: it '
+            'holds other things than tensors and plain data '
+            f'({_reason(error.__context__ or error)}); use a file of weights '
+            'or, if you trust this one, allow what it names with '
+            'torch.serialization.add_safe_globals'
+        ) from None
+    except Exception as error:  # what is broken may raise anything
+        raise ValueError(
+            f'checkpoint={path!r} is not a whole file of torch.save '
+            f'({_reason(error)}); download or copy it again'
+        ) from None
+
+
+def _reason(error: BaseException) -> str:
+    text = ' '.join(str(error).split()).partition('. ')[0]
+    return text.rstrip('.') or type(error).__name__
+
+
+@functools.cache
+def _allowed() -> list[Callable]:
+    dtypes = dict.fromkeys(type(np.dtype(code)) for code in _NUMBERS)
+    # what NumPy pickles arrays and scalars with; NumPy 2 renamed its module,
+    # and files written with either are read with either
+    array = np.empty(0).__reduce__()[0]
+    scalar = np.float64().__reduce__()[0]
+    return [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        *dtypes,
+        codecs.encode,  # of bytes; torch allows it since 2.5
+        _named('builtins.getattr', _statistic),
+        *(
+            _named(f'numpy.{core}.multiarray.{name}', function)
+            for core in ('core', '_core')
+            for name, function in (('_reconstruct', array), ('scalar', scalar))
+        ),
+    ]
+
+
+def _statistic(owner: type, name: str) -> Callable:
+    """Do what pickles of histories need ``getattr`` for, and no more."""
+    if owner is not HistoryBuffer or name not in _STATISTICS:
+        raise UnpicklingError(f'getattr of {name!r} of {owner!r}')
+    return getattr(owner, name)
+
+
+def _named(path: str, function: Callable) -> Callable:
+    """Return the function under the name by which pickles call it.
+
+    Only from torch 2.6 on can torch be told such a name.
+    """
+
+    def call(*args):
+        return function(*args)
+
+    call.__module__, _, call.__name__ = path.rpartition('.')
+    call.__qualname__ = call.__name__
+    return call

@@ -1,0 +1,177 @@
+"""What MMEngine does with the address of a checkpoint."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mmengine.logging import print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import CheckpointLoader, checkpoint
+from torch import Tensor, nn
+
+from .fitting import fit, mark, source_of
+from .names import from_d2go, from_timm
+from .reading import allow_training_checkpoints, read_checkpoint
+from .zoo import ZOO, Published, fetch
+
+_D2GO = 'd2go://'
+_TIMM = 'timm://'
+_PLAIN = 'ema=0'
+
+
+@functools.cache
+def register_schemes() -> None:
+    """Let MMEngine take ``d2go://`` and ``timm://``, and read files safely.
+
+    Its own ways to read local and downloaded files are replaced: it runs what
+    a downloaded file holds, and onedl-mmengine what any file holds that
+    ``torch.load(weights_only=True)`` refuses. Further calls do nothing.
+    """
+    allow_training_checkpoints()
+    register = CheckpointLoader.register_scheme
+    register(_D2GO, load_from_d2go)
+    register(_TIMM, load_from_timm)
+    register('', load_from_local, force=True)
+    register(('http://', 'https://'), load_from_http, force=True)
+    # A loader never sees the model, which this function does.
+    checkpoint.load_state_dict = functools.partial(
+        _load_state_dict, checkpoint.load_state_dict
+    )
+
+
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Return what a file holds, unless it could run code."""
+    return read_checkpoint(str(Path(filename).expanduser()), map_location)
+
+
+def load_from_http(filename: str, map_location: Any = None) -> Any:
+    """Return what the file at a URL holds, downloaded the first time."""
+    name = Path(urlsplit(filename).path).name
+    return read_checkpoint(fetch(Published(filename), name), map_location)
+
+
+def load_from_d2go(filename: str, map_location: Any = None) -> dict:
+    """Return D2Go's weights, for MMEngine.
+
+    Args:
+        filename (str): ``d2go://``, and what :func:`read_d2go` takes.
+        map_location: As ``torch.load`` takes it.
+    """
+    state = read_d2go(filename.removeprefix(_D2GO), map_location)
+    mark(state, filename)
+    return dict(state_dict=state)
+
+
+def load_from_timm(filename: str, map_location: Any = None) -> dict:
+    """Return timm's ImageNet weights of a backbone, for MMEngine.
+
+    Args:
+        filename (str): ``timm://``, and what :func:`read_timm` takes.
+        map_location: Not used; the weights are on the CPU.
+    """
+    state = read_timm(filename.removeprefix(_TIMM))
+    mark(state, filename)
+    return dict(state_dict=state)
+
+
+def read_d2go(address: str, map_location: Any = None) -> dict[str, Tensor]:
+    """Return the state dict of a checkpoint of D2Go, with our names.
+
+    Args:
+        address (str): A name of ``ZOO``, which is downloaded the first time,
+            or a file's path. Averaged weights (EMA) are taken where there
+            are any, unless ``?ema=0`` follows.
+        map_location: As ``torch.load`` takes it.
+
+    Returns:
+        dict: Tensors by name; those that have no counterpart in MMDetection
+        keep D2Go's names.
+
+    Raises:
+        OSError: The file cannot be downloaded.
+        ValueError: There is no such file, or none of D2Go's FBNetV3.
+    """
+    name, _, choice = address.partition('?')
+    if choice not in ('', _PLAIN):
+        raise ValueError(
+            f'checkpoint={address!r} ends in {choice!r}; allowed is {_PLAIN}, '
+            'which declines averaged weights, or nothing'
+        )
+    path = Path(name).expanduser()
+    if name in ZOO:
+        path = Path(fetch(ZOO[name], f'{name}.pth', _D2GO))
+    elif not path.is_file():
+        raise ValueError(
+            f'checkpoint={address!r} is neither a file nor a published model '
+            f'of D2Go; give a path, or one of {sorted(ZOO)}'
+        )
+    file = read_checkpoint(str(path), map_location)
+    return from_d2go(_weights(file, address, averaged=choice != _PLAIN))
+
+
+def _weights(file: Any, address: str, averaged: bool) -> Mapping[str, Tensor]:
+    """Return what a training checkpoint of D2Go, or its weights, hold."""
+    if not isinstance(file, Mapping) or 'state_dict' in file:
+        raise ValueError(
+            f'checkpoint={address!r} is not a checkpoint of D2Go, a dict with '
+            "'model'; give those of MMDetection by their paths alone"
+        )
+    state = file.get('model', file)
+    if averaged and file.get('ema_state'):
+        print_log(f'{address}: averaged weights (EMA)', logger='current')
+        state = {**state, **file['ema_state']}
+    return state
+
+
+def read_timm(name: str) -> dict[str, Tensor]:
+    """Return the state dict of a trunk of timm, with our names.
+
+    Args:
+        name (str): ``fbnetv3_b``, ``fbnetv3_d`` or ``fbnetv3_g``; then a dot
+            and the tag of one of its weights, if it is not to be the default.
+
+    Raises:
+        ImportError: timm is not installed.
+        OSError: timm cannot download the weights.
+        ValueError: timm has no such weights.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError(
+            f'{_TIMM}{name} needs timm, which is missing: pip install timm'
+        ) from error
+    tagged = timm.list_pretrained('fbnetv3_*')
+    if name not in {*tagged, *(full.partition('.')[0] for full in tagged)}:
+        raise ValueError(
+            f'checkpoint={_TIMM + name!r} is not one of {tagged}; choose one, '
+            'with its tag or without'
+        )
+    try:
+        model = timm.create_model(name, pretrained=True)
+    except Exception as error:  # each way to the net has errors of its own
+        raise OSError(
+            f'timm could not load {name}: {type(error).__name__}: '
+            f'{" ".join(str(error).split())}; check the connection to its hub'
+        ) from error
+    return from_timm(model.state_dict())
+
+
+def _load_state_dict(
+    load: Callable,
+    module: nn.Module,
+    state_dict: Mapping[str, Tensor],
+    strict: bool = False,
+    logger: Any = None,
+) -> None:
+    """Load weights; those from ``d2go://`` and ``timm://`` must fit."""
+    source = source_of(state_dict)
+    if source:
+        wrapped = is_model_wrapper(module) or isinstance(module, BaseTTAModel)
+        model = module.module if wrapped else module
+        state_dict = fit(state_dict, model.state_dict(), source)
+    load(module, state_dict, strict, logger)
