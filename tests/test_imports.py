@@ -12,7 +12,7 @@ FLOORS = (  # the ground first; parts of one floor do not know each other
     {'layers', 'ops'},
     {'models', 'datasets', 'checkpoints'},
     {'settings'},
-    {'hooks', 'cli', 'inference', 'visualization'},
+    {'hooks', 'cli', 'inference', 'logs', 'visualization'},
     {'__init__'},
     {'deploy'},  # above all: only its tools import it
 )
