@@ -23,8 +23,9 @@ test_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='PackDetInputs',
+        # the ground truth, for an evaluator that reads no annotation file
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                   'scale_factor'))
+                   'scale_factor', 'instances'))
 ]
 train_dataloader = dict(
     batch_size=4,
