@@ -1,0 +1,109 @@
+"""Detection of objects in images outside a training or test run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mmcv
+import torch
+from mmdet.registry import DATASETS, MODELS
+from mmdet.structures import DetDataSample
+from mmdet.utils import get_test_pipeline_cfg
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.device import get_device
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from mmengine.structures import InstanceData
+from PIL import Image
+from torch import nn
+
+
+class Detector:
+    """A trained detector and what it needs to read an image.
+
+    MMDetection's ``init_detector`` builds the whole test dataset for the
+    names of its classes, and its inferencer stops at the first image that it
+    cannot read.
+
+    Args:
+        cfg (Config): Of a detector of MMDetection, with a test pipeline.
+        checkpoint (str): Anything ``mmengine.runner.load_checkpoint`` takes.
+        device (str, optional): Such as 'cpu' or 'cuda:1'; None: the first
+            accelerator, or else the CPU.
+
+    Attributes:
+        model (nn.Module): The detector, in eval mode.
+        meta (dict): ``classes``, and ``palette`` where there is one, as the
+            checkpoint says, or else the config's test dataset.
+
+    Raises:
+        ValueError: There is no such device.
+        FileNotFoundError: There is no such checkpoint.
+    """
+
+    def __init__(
+        self, cfg: Config, checkpoint: str, device: str | None = None
+    ) -> None:
+        device = _check_device(device or get_device())
+        init_default_scope(cfg.get('default_scope', 'mmdet'))
+        model = revert_sync_batchnorm(MODELS.build(cfg.model))
+        loaded = load_checkpoint(model, checkpoint, map_location='cpu')
+        meta = loaded.get('meta', {}).get('dataset_meta')
+        self.meta = meta or _dataset_meta(cfg)
+        self.model: nn.Module = model.to(device).eval()
+        self._pipeline = Compose(get_test_pipeline_cfg(cfg))
+
+    def read(self, path: str | Path) -> tuple[Image.Image, dict]:
+        """Return an image, and what the test pipeline makes of it.
+
+        Raises:
+            ValueError: The file is missing, damaged or no image.
+        """
+        try:
+            with Image.open(path) as image:
+                image.load()  # OpenCV would fill what is missing with grey
+            picture = mmcv.imread(str(path), channel_order='rgb')
+            data = self._pipeline(dict(img_path=str(path), img_id=0))
+        except Exception as error:  # decoders raise anything
+            reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+            raise ValueError(
+                f'{path} is no readable image: {reason}'
+            ) from error
+        return Image.fromarray(picture), data
+
+    def detect(self, data: dict) -> InstanceData:
+        """Return what is found in what :meth:`read` has read.
+
+        Returns:
+            InstanceData: On the CPU: ``bboxes`` (N, 4) in pixels of the
+            image file, x1, y1, x2, y2; ``scores`` (N,); ``labels`` (N,);
+            ``masks`` (N, H, W), bool, from models that have them.
+        """
+        with torch.no_grad():
+            sample: DetDataSample = self.model.test_step(
+                pseudo_collate([data])
+            )[0]
+        return sample.pred_instances.cpu()
+
+
+def _check_device(device: str) -> str:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition('\n')[0]
+        raise ValueError(
+            f'device={device!r} cannot be used: {reason}; leave it out for '
+            "the first accelerator, or else 'cpu'"
+        ) from error
+    return device
+
+
+def _dataset_meta(cfg: Config) -> dict:
+    """Return classes and palette without building, or drawing, a dataset."""
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:  # a wrapper's
+        dataset = dataset.dataset
+    known = DATASETS.get(dataset.type).METAINFO
+    return {**known, **dataset.get('metainfo', {})}
