@@ -12,6 +12,7 @@ from .ops import register_ops
 
 register_ops()  # before anything imports mmcv.ops
 
+from .checkpoints import register_schemes  # noqa: E402
 from .datasets import DigitScenes  # noqa: E402
 from .ema import D2GoEMA, D2GoEMAHook  # noqa: E402
 from .hooks import ChannelsLastHook, CheckSettingsHook  # noqa: E402
@@ -24,6 +25,8 @@ from .models import (  # noqa: E402
     FBNetV3SharedHead,
 )
 from .norms import NaiveSyncBN  # noqa: E402
+
+register_schemes()
 
 __version__ = '0.1.0'
 __all__ = [

@@ -62,10 +62,10 @@ def compare(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Fit:
 def fit(
     state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str
 ) -> dict[str, Tensor]:
-    """Return those tensors of a checkpoint that a model takes.
+    """Return a tensor of a checkpoint for each that a model has.
 
-    Logs what is left out: tensors that the model has no place for, and last
-    layers for another number of classes, which keep their initial weights.
+    Last layers for another number of classes keep the model's own, its initial
+    weights. Logs which those are, and what the model has no place for.
 
     Args:
         state (dict): State dict of the checkpoint, which may be that of a
@@ -98,8 +98,8 @@ def fit(
             f'{", ".join(found.per_class)}',
             logging.WARNING,
         )
-    left_out = {*found.extra, *found.per_class}
-    return {n: value for n, value in state.items() if n not in left_out}
+    initial = {name: wanted[name] for name in found.per_class}
+    return {n: value for n, value in state.items() if n in wanted} | initial
 
 
 def mark(state: Mapping[str, Tensor], source: str) -> None:

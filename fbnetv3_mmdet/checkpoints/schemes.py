@@ -61,7 +61,8 @@ def load_from_d2go(filename: str, map_location: Any = None) -> dict:
         filename (str): ``d2go://``, and what :func:`read_d2go` takes.
         map_location: As ``torch.load`` takes it.
     """
-    state = read_d2go(filename.removeprefix(_D2GO), map_location)
+    # published files are from GPUs, which this machine may not have
+    state = read_d2go(filename.removeprefix(_D2GO), map_location or 'cpu')
     mark(state, filename)
     return dict(state_dict=state)
 
@@ -78,7 +79,7 @@ def load_from_timm(filename: str, map_location: Any = None) -> dict:
     return dict(state_dict=state)
 
 
-def read_d2go(address: str, map_location: Any = None) -> dict[str, Tensor]:
+def read_d2go(address: str, map_location: Any = 'cpu') -> dict[str, Tensor]:
     """Return the state dict of a checkpoint of D2Go, with our names.
 
     Args:
