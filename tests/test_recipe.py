@@ -1,0 +1,157 @@
+"""D2Go's recipe: learning rates, weight decay, the average of weights."""
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
+from mmengine.runner import Runner
+
+from fbnetv3_mmdet import D2GoEMAHook
+from fbnetv3_mmdet.checkpoints.names import from_d2go
+
+FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
+C4 = 'faster-rcnn_fbnetv3-a-dsmask-c4_8xb4-540k_coco'
+FPN = 'mask-rcnn_fbnetv3-g-fpn_8xb4-450k_coco'
+
+
+def load(name):
+    return Config.fromfile(FOLDER / f'{name}.py')
+
+
+def reference_rate(i, num_iters):
+    """Return the rate of SPEC.md, section 3."""
+
+    def cosine(i):
+        return 0.5 * (1 + math.cos(math.pi * i / num_iters))
+
+    if i < 1000:
+        return 0.16 * (0.001 + (cosine(1000) - 0.001) * i / 1000)
+    return 0.16 * cosine(i)
+
+
+@pytest.mark.parametrize(
+    ('name', 'num_iters'), [(C4, 540_000), (FPN, 450_000)]
+)
+def test_learning_rate_of_every_iteration(name, num_iters):
+    cfg = load(name)
+    assert cfg.train_cfg.max_iters == num_iters
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.16)
+    schedulers = [
+        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+        for scheduler in cfg.param_scheduler
+    ]
+    optimizer.step()
+    rates = []
+    for _ in range(num_iters):
+        rates.append(optimizer.param_groups[0]['lr'])
+        for scheduler in schedulers:
+            scheduler.step()
+    theirs = [reference_rate(i, num_iters) for i in range(num_iters)]
+    # Warm-up ends at the cosine's value there; ours is multiplied with it.
+    assert rates[:1000] == pytest.approx(theirs[:1000], rel=1.5e-5)
+    assert rates[1000:] == pytest.approx(theirs[1000:], rel=1e-10)
+
+
+@pytest.mark.parity
+def test_rates_and_weight_decay_are_the_recorded_ones(shared):
+    log = json.loads(
+        (shared / 'd2go/faster_rcnn_fbnetv3a_dsmask_C4.train.json').read_text()
+    )
+    for step in log['losses_per_step']:
+        rate = reference_rate(step['iter'], 540_000)
+        assert rate == pytest.approx(step['lr'], rel=1e-12)
+    init_default_scope('mmdet')
+    cfg = load(C4)
+    model = MODELS.build(cfg.model)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    names = {id(param): name for name, param in model.named_parameters()}
+    settings = ('weight_decay', 'momentum', 'dampening', 'nesterov')
+    ours = {
+        names[id(param)]: (group['lr'], *(group[key] for key in settings))
+        for group in optimizer.param_groups
+        for param in group['params']
+    }
+    theirs = {
+        name: (group['initial_lr'], *(group[key] for key in settings))
+        for group in log['param_groups']
+        for name in group['names']
+    }
+    assert ours == from_d2go(theirs)
+
+
+class Toy(BaseModel):
+    """Parameters, running statistics and a count, and all they have been."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 4, 3)
+        self.norm = torch.nn.BatchNorm2d(4)
+        self.history = []
+
+    def init_weights(self):
+        torch.nn.init.constant_(self.conv.weight, 0.1)
+        self.norm.num_batches_tracked.fill_(10_000)
+
+    def forward(self, x, mode):
+        return dict(loss=self.norm(self.conv(x)).square().mean())
+
+    def train_step(self, data, optim_wrapper):
+        self.history.append(copy.deepcopy(self.state_dict()))
+        return super().train_step(data, optim_wrapper)
+
+
+def train(work_dir, num_iters, resume=False):
+    """Return a trained model and its average."""
+    torch.manual_seed(0)
+    runner = Runner(
+        Toy(),
+        str(work_dir),
+        train_dataloader=dict(
+            batch_size=2,
+            sampler=dict(type='InfiniteSampler', shuffle=False),
+            dataset=[dict(x=x) for x in torch.randn(2, 3, 6, 6)],
+            collate_fn=dict(type='default_collate'),
+        ),
+        train_cfg=dict(by_epoch=False, max_iters=num_iters),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        custom_hooks=load(C4).custom_hooks,
+        default_hooks=dict(
+            checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1)
+        ),
+        resume=resume,
+        experiment_name=f'{num_iters}_{resume}',
+    )
+    runner.train()
+    (hook,) = [h for h in runner.hooks if isinstance(h, D2GoEMAHook)]
+    return runner.model, hook.ema_model.module.state_dict()
+
+
+def test_average_starts_with_the_initial_weights(tmp_path):
+    model, average = train(tmp_path, 3)
+    first, *others = [*model.history, model.state_dict()]
+    assert len(others) == 3
+    assert (first['conv.weight'] == 0.1).all()
+    for name, value in first.items():
+        for other in others:
+            value = 0.9998 * value + 0.0002 * other[name]
+            value = value.to(other[name].dtype)  # an integer is cut off
+        torch.testing.assert_close(average[name], value, rtol=1e-6, atol=0)
+    assert model.norm.num_batches_tracked == 10_003
+    assert average['norm.num_batches_tracked'] == 10_000
+
+
+def test_average_continues_where_a_run_is_resumed(tmp_path):
+    _, expected = train(tmp_path / 'whole', 4)
+    train(tmp_path / 'parts', 2)
+    model, average = train(tmp_path / 'parts', 4, resume=True)
+    assert len(model.history) == 2
+    for name, value in expected.items():
+        torch.testing.assert_close(average[name], value, rtol=1e-6, atol=0)
