@@ -18,13 +18,13 @@ demo: .venv/.stamp  ## train on drawn scenes, evaluate and draw detections
 	.venv/bin/python tools/report.py $(DEMO_DIR)
 
 test: lint  ## lint and all tests; where CI is set, test-upstream too
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto
 ifneq ($(CI),)
 	$(MAKE) test-upstream
 endif
 
 test-upstream: .venv-upstream/.stamp  ## the fast tests with OpenMMLab's own MMDetection
-	.venv-upstream/bin/python -m pytest -m 'not slow'
+	.venv-upstream/bin/python -m pytest -n auto -m 'not slow'
 
 lint: .venv/.stamp  ## ruff's checks and format
 	.venv/bin/python -m ruff check
