@@ -63,7 +63,7 @@ class Detector:
         """
         try:
             with Image.open(path) as image:
-                image.load()  # OpenCV would fill what is missing with grey
+                image.load()  # older OpenCV fills what is missing with grey
             picture = mmcv.imread(str(path), channel_order='rgb')
             data = self._pipeline(dict(img_path=str(path), img_id=0))
         except Exception as error:  # decoders raise anything

@@ -147,6 +147,9 @@ def test_unreadable_images_are_counted(checkpoint, photos, tmp_path):
     for name in ('b/cut.jpg', 'b/empty.png', 'b/text.bmp', 'missing.jpg'):
         start = f'{photos / name} is no readable image: '
         assert sum(line.startswith(start) for line in lines) == 1
+    assert (
+        'cut.jpg is no readable image: OSError: image file is' in done.stderr
+    )
     assert lines[-1] == 'error: 4 of 6 images could not be read'
     files = [str(photos / name) for name in ('b/deep/y.jpeg', 'b/x.jpg')]
     assert sorted(read(tmp_path / 'out')) == files
