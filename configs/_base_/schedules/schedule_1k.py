@@ -34,6 +34,6 @@ custom_hooks = [
 ]
 default_hooks = dict(
     channels_last=dict(type='ChannelsLastHook'),
-    logger=dict(interval=20),
+    logger=dict(interval=20, log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=2))
 log_processor = dict(by_epoch=False)

@@ -26,5 +26,6 @@ auto_scale_lr = dict(enable=False, base_batch_size=32)
 
 custom_hooks = [dict(type='D2GoEMAHook', momentum=0.0002, priority=49)]
 default_hooks = dict(
+    logger=dict(log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=20000, max_keep_ckpts=3))
 log_processor = dict(by_epoch=False)
