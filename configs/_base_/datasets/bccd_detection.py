@@ -1,9 +1,7 @@
 # BCCD blood cells, COCO format: github.com/Shenggan/BCCD_Dataset (MIT).
 dataset_type = 'CocoDataset'
 data_root = '{{$BCCD_ROOT:data/bccd/}}'
-metainfo = dict(
-    classes=('RBC', 'WBC', 'Platelets'),
-    palette=[(220, 20, 60), (0, 110, 220), (255, 165, 0)])
+metainfo = dict(classes=('RBC', 'WBC', 'Platelets'))
 
 # A platelet is some 40 px of 640: D2Go's 320 would leave it 20.
 resize = dict(
