@@ -6,13 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+from fbnetv3_mmdet.checkpoints.names import from_d2go
+
+# isort: split
+# what follows needs mmcv's ops, which the package provides
+from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
-
-from fbnetv3_mmdet.checkpoints.names import from_d2go
 
 pytestmark = pytest.mark.parity
 
@@ -50,9 +54,6 @@ class RecordedRegions:
         self.proposals = []
 
     def sample(self, assigned, proposals, objects, feats):
-        # mmdet.models needs mmcv's ops, which the package provides
-        from mmdet.models.task_modules.samplers import SamplingResult
-
         priors = self.boxes[len(self.proposals)]
         self.proposals.append(proposals.priors)
         assigned = self.assigner.assign(InstanceData(priors=priors), objects)
