@@ -31,7 +31,7 @@ from mmengine.runner import BaseLoop, Runner
 _BUILD_ERRORS = (
     (
         KeyError,
-        r'^\S+ is not in the \S+ registry',
+        r'^\S+ is not in the .+? registry',
         'correct the type in the config, or import the module that defines '
         'it there, with custom_imports',
     ),

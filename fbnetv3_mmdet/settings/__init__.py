@@ -2,20 +2,22 @@
 
 A rule is a function of the config that raises ValueError, in one line: the
 setting's dotted path, its value, what is allowed and the remedy. To add one,
-write it and name it in ``RULES``.
+write it and name it in ``RULES``, or in ``TRAINING_RULES`` where it does not
+concern tests.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from mmengine.config import Config
 
 from .data import check_split
-from .model import RULES
+from .model import RULES, TRAINING_RULES
 
 __all__ = ['check_settings']
 
 
 def check_settings(
-    cfg: Mapping[str, Any], splits: Sequence[str] = ('train', 'val', 'test')
+    cfg: Config, splits: Sequence[str] = ('train', 'val', 'test')
 ) -> None:
     """Check the settings that users are most likely to get wrong.
 
@@ -26,13 +28,14 @@ def check_settings(
 
     Args:
         cfg (Config): A resolved config; it is not changed.
-        splits (Sequence[str]): Whose data to check, of 'train', 'val' and
-            'test'. A split without a dataloader is left out.
+        splits (Sequence[str]): What is to run: of 'train', 'val' and 'test'
+            those whose data to check. One without a dataloader is left out.
 
     Raises:
         ValueError: A setting is wrong.
     """
-    for rule in RULES:
-        rule(cfg)
+    settings = cfg.to_dict()
+    for rule in RULES + (TRAINING_RULES if 'train' in splits else ()):
+        rule(settings)
     for split in splits:
-        check_split(cfg, split)
+        check_split(settings, split)

@@ -66,7 +66,9 @@ def _classes(
             f'{path}.metainfo={metainfo!r} must be a dict; write '
             "metainfo=dict(classes=('first', 'second'))"
         )
-    classes = kind._load_metainfo(metainfo).get('classes')
+    metainfo = kind._load_metainfo(metainfo)
+    # a panoptic set has stuff too, which is for other heads
+    classes = metainfo.get('thing_classes', metainfo.get('classes'))
     if classes is None:
         return None
     names = classes if isinstance(classes, (list, tuple)) else [None]

@@ -18,7 +18,6 @@ from ..archs import get_arch
 from ..models import (
     FBNetV3,
     FBNetV3MaskHead,
-    FBNetV3MaskHead,
     FBNetV3RoIExtractor,
     FBNetV3RPNHead,
     FBNetV3SharedHead,
@@ -37,7 +36,6 @@ PARTS = (
 COUNTS = (
     'train_cfg.max_epochs',
     'train_cfg.max_iters',
-    'train_cfg.val_interval',
     'train_dataloader.batch_size',
     'val_dataloader.batch_size',
     'test_dataloader.batch_size',
@@ -58,9 +56,9 @@ def check_parts(cfg: Mapping) -> None:
         try:
             with torch.device('meta'):  # no memory or time for weights
                 MODELS.build(copy.deepcopy(part))
-        except TypeError as error:
+        except (AssertionError, KeyError, TypeError) as error:
             raise ValueError(
-                f'{path}: {error}; correct the settings of this module'
+                f'{path}: {error!r}; correct the settings of this module'
             ) from error
         except ValueError as error:
             separator = '.' if str(error).startswith((*known,)) else ': '
@@ -151,18 +149,16 @@ def check_counts(cfg: Mapping) -> None:
         _count(cfg, path)
 
 
-def check_checkpoints(cfg: Mapping) -> None:
-    """Local checkpoints exist; URLs and ``scheme://`` are mmengine's task."""
-    checkpoints = {'load_from': cfg.get('load_from')}
+def check_load_from(cfg: Mapping) -> None:
+    """The checkpoint to start from exists."""
+    _check_checkpoint('load_from', cfg.get('load_from'))
+
+
+def check_pretrained(cfg: Mapping) -> None:
+    """Checkpoints of parts of the model exist; a test does not read them."""
     for path, node in find_dicts(cfg.get('model'), 'model'):
         if node.get('type') == 'Pretrained':
-            checkpoints[f'{path}.checkpoint'] = node.get('checkpoint')
-    for path, value in checkpoints.items():
-        if value is not None and not _is_checkpoint(value):
-            raise ValueError(
-                f'{path}={value!r} is not a file; give the path or the URL '
-                'of a checkpoint, or None to start from random weights'
-            )
+            _check_checkpoint(f'{path}.checkpoint', node.get('checkpoint'))
 
 
 def check_amp(cfg: Mapping) -> None:
@@ -185,9 +181,9 @@ RULES = (
     check_thresholds,
     check_proposals,
     check_counts,
-    check_checkpoints,
-    check_amp,
+    check_load_from,
 )
+TRAINING_RULES = (check_pretrained, check_amp)
 
 
 def _parts(cfg: Mapping) -> Iterator[tuple[str, type, Mapping]]:
@@ -237,7 +233,16 @@ def _count(cfg: Mapping, path: str) -> int | None:
     return value
 
 
-def _is_checkpoint(value: Any) -> bool:
-    return isinstance(value, str) and (
-        '://' in value or os.path.isfile(os.path.expanduser(value))
+def _check_checkpoint(path: str, value: Any) -> None:
+    """Local ones must exist; URLs and ``scheme://`` are mmengine's task."""
+    is_path = isinstance(value, str)
+    if (
+        value is None
+        or is_path
+        and ('://' in value or os.path.isfile(os.path.expanduser(value)))
+    ):
+        return
+    raise ValueError(
+        f'{path}={value!r} is not a file; give the path or the URL of a '
+        'checkpoint, or None to start from random weights'
     )

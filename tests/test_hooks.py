@@ -1,0 +1,60 @@
+"""CheckSettingsHook in a run that MMEngine starts itself."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+import fbnetv3_mmdet  # noqa: F401
+
+FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
+DIGITS = next(FOLDER.glob('faster-rcnn_*_digits.py'))
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    cfg = Config.fromfile(DIGITS)
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.train_cfg.max_iters = 1
+    for split in ('train', 'val', 'test'):
+        loader = cfg[f'{split}_dataloader']
+        loader.update(batch_size=1, num_workers=0, persistent_workers=False)
+        loader.dataset.update(data_root=str(tmp_path), num_images=1)
+    return cfg
+
+
+def test_base_runtime_has_the_hook(cfg):
+    assert cfg.default_hooks.check_settings.type == 'CheckSettingsHook'
+
+
+# Nothing that is built objects to these.
+@pytest.mark.parametrize(
+    ('path', 'value'),
+    [
+        ('model.roi_head.bbox_head.num_classes', 80),
+        ('model.train_cfg.rpn_proposal.max_per_img', 2000),
+    ],
+)
+def test_wrong_setting_stops_training_before_an_iteration(cfg, path, value):
+    cfg.merge_from_dict({path: value})
+    runner = Runner.from_cfg(cfg)
+    with pytest.raises(ValueError, match=f'^{path}={value}'):
+        runner.train()
+    assert runner.iter == 0
+
+
+def test_wrong_setting_stops_a_test(cfg):
+    cfg.merge_from_dict({'model.test_cfg.rpn.max_per_img': -1})
+    runner = Runner.from_cfg(cfg)
+    with pytest.raises(ValueError, match=r'^model\.test_cfg\.rpn\.max_per'):
+        runner.test()
+
+
+def test_training_data_do_not_stop_a_test(cfg, tmp_path):
+    cfg.train_dataloader.dataset = dict(
+        type='CocoDataset',
+        ann_file='nosuch.json',
+        metainfo=dict(classes=('cat', 'dog')),
+    )
+    assert 'coco/bbox_mAP' in Runner.from_cfg(cfg).test()

@@ -1,0 +1,579 @@
+"""Each setting with a wrong value, and with good ones."""
+
+import functools
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.device import get_device
+from PIL import Image
+
+from fbnetv3_mmdet.settings import check_settings
+
+FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
+CONFIGS = sorted(FOLDER.glob('*.py'))
+DIGITS = FOLDER / 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits.py'
+BCCD = FOLDER / 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-1k_bccd.py'
+FPN = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+
+ARCHS = ('model.backbone', 'model.rpn_head', 'model.roi_head.shared_head')
+ROI = 'model.roi_head'
+RPN_ASSIGNER = 'model.train_cfg.rpn.assigner'
+RCNN_ASSIGNER = 'model.train_cfg.rcnn.assigner'
+PROPOSAL = 'model.train_cfg.rpn_proposal'
+STRIDES = 'model.rpn_head.anchor_generator.strides'
+TWO_LEVELS = {
+    'model.backbone.out_indices': (2, 3),
+    'model.rpn_head.anchor_generator.base_sizes': [16, 16],
+    STRIDES: [8, 16],
+}
+DATASET = 'train_dataloader.dataset'
+
+
+def everywhere(key, value):
+    return {f'{part}.{key}': deepcopy(value) for part in ARCHS}
+
+
+load = functools.cache(Config.fromfile)
+
+
+def changed(options):
+    cfg = deepcopy(load(DIGITS))
+    cfg.merge_from_dict(options)
+    return cfg
+
+
+def message_of(cfg, splits=('train', 'val', 'test')):
+    with pytest.raises(ValueError) as caught:
+        check_settings(cfg, splits)
+    message = str(caught.value)
+    assert '\n' not in message
+    return message
+
+
+# options, and what the message must hold: setting and value, what is
+# allowed, the remedy
+WRONG = [
+    (
+        {'model.backbone.arch': 'FBNetV9'},
+        ("model.backbone.arch='FBNetV9'", "'FBNetV3_A_dsmask'", 'choose'),
+    ),
+    (
+        everywhere('arch', 6),
+        ('model.backbone.arch=6', "'FBNetV3_A_dsmask'", 'choose'),
+    ),
+    (
+        everywhere('arch', {'trunk': [], '_delete_': True}),
+        ('model.backbone.arch trunk=[]', 'non-empty list of stages'),
+    ),
+    (
+        {'model.backbone.arch': 'FBNetV3_A'},
+        (
+            "model.rpn_head.arch='FBNetV3_A_dsmask'",
+            "model.backbone.arch='FBNetV3_A'",
+            'give model.backbone, model.rpn_head, model.roi_head.shared_head',
+        ),
+    ),
+    (
+        {'model.backbone.width': 0.75},
+        ('model.rpn_head.width=1.0', 'model.backbone.width=0.75', 'the same'),
+    ),
+    (
+        {'model.backbone.archh': 'FBNetV3_A'},
+        ("model.backbone.archh='FBNetV3_A'", "'arch'", 'remove it'),
+    ),
+    (
+        {'model.rpn_head.loss_cls.gamma': 2},
+        ('model.rpn_head: ', "'gamma'", 'correct'),
+    ),
+    (
+        {'model.backbone.norm_cfg.type': 'LN'},
+        ("model.backbone.norm_cfg={'type': 'LN'", "'NaiveSyncBN'", 'choose'),
+    ),
+    (
+        {f'{ROI}.shared_head.norm_cfg.type': 'GN'},
+        (f'{ROI}.shared_head.norm_cfg=', 'positive', 'num_groups=8'),
+    ),
+    (
+        {
+            'model.rpn_head.norm_cfg.type': 'GN',
+            'model.rpn_head.norm_cfg.num_groups': 5,
+        },
+        ('model.rpn_head.norm_cfg=', '448 channels', 'num_groups=8'),
+    ),
+    (
+        {'model.backbone.norm_cfg.stats_mode': 'M'},
+        ("model.backbone: stats_mode='M'", "'N'", 'leave it out'),
+    ),
+    *(
+        (
+            {f'{ROI}.bbox_roi_extractor.output_size': value},
+            (
+                f'{ROI}.bbox_roi_extractor.output_size={value!r}',
+                'integer of at least 2',
+                'D2Go uses 6',
+            ),
+        )
+        for value in (1, 0, -6, 6.5, 'six', [6, 6], True)
+    ),
+    *(
+        (
+            {'load_from': value},
+            (f'load_from={value!r}', 'path or the URL', 'None'),
+        )
+        for value in ('nosuch.pth', 6)
+    ),
+    (
+        {
+            'model.backbone.init_cfg.type': 'Pretrained',
+            'model.backbone.init_cfg.checkpoint': 'nosuch.pth',
+        },
+        (
+            "model.backbone.init_cfg.checkpoint='nosuch.pth'",
+            'path or the URL',
+            'None',
+        ),
+    ),
+    *(
+        (
+            {f'{assigner}.{key}': value},
+            (
+                f'{assigner}.{key}={value!r}',
+                '0 <= lower <= upper <= 1',
+                'usual are 0.3 and 0.7',
+            ),
+        )
+        for assigner in (RPN_ASSIGNER, RCNN_ASSIGNER)
+        for key, value in (
+            ('neg_iou_thr', 0.75),  # above the upper threshold
+            ('neg_iou_thr', -0.1),
+            ('neg_iou_thr', 'six'),
+            ('neg_iou_thr', (0.3, 0.2)),
+            ('neg_iou_thr', None),
+            ('pos_iou_thr', 1.5),
+            ('pos_iou_thr', 0.2),  # below the lower threshold
+            ('pos_iou_thr', True),
+        )
+    ),
+    *(
+        (
+            {'model.backbone.frozen_stages': value},
+            (
+                f'model.backbone.frozen_stages={value!r}',
+                'integer from 0, which freezes nothing, to 4',
+            ),
+        )
+        for value in (5, -1, 'six', 1.5)
+    ),
+    *(
+        (
+            {f'{place}.{key}': value},
+            (f'{place}.{key}={value!r}', 'positive integer', 'give one'),
+        )
+        for place in (PROPOSAL, 'model.test_cfg.rpn')
+        for key in ('nms_pre', 'max_per_img')
+        for value in (0, -1, 'six', 30.0)
+    ),
+    (
+        {f'{PROPOSAL}.nms_pre': 400},
+        (
+            f'{PROPOSAL}.max_per_img=500',
+            f'{PROPOSAL}.nms_pre=400',
+            'raise nms_pre',
+        ),
+    ),
+    (
+        {'model.test_cfg.rpn.max_per_img': 1001},
+        (
+            'model.test_cfg.rpn.max_per_img=1001',
+            'nms_pre=1000',
+            'lower max_per_img',
+        ),
+    ),
+    (
+        {STRIDES: [8]},
+        (f'{STRIDES}=[8]', 'model.backbone.out_indices=(3,)', '[16]'),
+    ),
+    (
+        {'model.backbone.out_indices': (2,)},
+        (f'{STRIDES}=[16]', 'model.backbone.out_indices=(2,)', '[8]'),
+    ),
+    (
+        TWO_LEVELS,
+        (
+            f'{ROI}.bbox_roi_extractor.featmap_strides=[16]',
+            'model.backbone.out_indices=(2, 3)',
+            '[8, 16]',
+        ),
+    ),
+    (
+        {STRIDES: [8, 16]},
+        ('model.rpn_head: ', 'base sizes', '[(8, 8), (16, 16)]', 'correct'),
+    ),
+    (
+        {'model.backbone.out_indices': (4,)},
+        ('model.backbone.out_indices=(4,)', '0 ... 3'),
+    ),
+    (
+        {f'{ROI}.bbox_head.num_classes': 80},
+        (
+            f'{ROI}.bbox_head.num_classes=80',
+            f'10 classes of {DATASET}',
+            f'set {ROI}.bbox_head.num_classes=10',
+        ),
+    ),
+    (
+        {f'{ROI}.bbox_head.num_classes': 'six'},
+        (f"{ROI}.bbox_head.num_classes='six'", 'num_classes=10'),
+    ),
+    (
+        {f'{DATASET}.metainfo.classes': ('a', 'b')},
+        (
+            f'{ROI}.bbox_head.num_classes=10',
+            f"2 classes of {DATASET}, ['a', 'b']",
+            f'names in {DATASET}.metainfo.classes',
+        ),
+    ),
+    *(
+        (
+            {f'{DATASET}.metainfo.classes': value},
+            (
+                f'{DATASET}.metainfo.classes={value!r}',
+                'list of names',
+                "write one class as classes=('name', )",
+            ),
+        )
+        for value in ('person', [], ['a', 'a'], [1, 2], 6)
+    ),
+    (
+        {f'{DATASET}.metainfo': 'person'},
+        (f"{DATASET}.metainfo='person'", 'a dict', 'write metainfo=dict('),
+    ),
+    *(
+        (
+            {'train_cfg.max_iters': value},
+            (f'train_cfg.max_iters={value!r}', 'positive integer'),
+        )
+        for value in ('six', 0)
+    ),
+    (
+        {'val_dataloader.batch_size': 0},
+        ('val_dataloader.batch_size=0', 'positive integer'),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ('options', 'words'), WRONG, ids=lambda value: str(value)[:60]
+)
+def test_wrong_value_is_named_with_its_remedy(options, words):
+    message = message_of(changed(options))
+    for word in words:
+        assert word in message
+
+
+GOOD = [
+    everywhere('arch', 'FBNetV3_A'),
+    {'model.backbone.arch': 'FBNetV3_A', 'model.rpn_head.in_channels': 112}
+    | {'model.roi_head.shared_head.in_channels': 112},  # a mixture, meant
+    everywhere('norm_cfg', {'type': 'GN', 'num_groups': 8}),
+    everywhere('norm_cfg', {'type': 'BN'}),
+    everywhere('norm_cfg', {'type': 'SyncBN'}),
+    everywhere('norm_cfg', {'type': 'NaiveSyncBN', 'stats_mode': 'N'}),
+    {f'{ROI}.bbox_roi_extractor.output_size': 2},
+    {f'{ROI}.bbox_roi_extractor.output_size': 14},
+    {'load_from': None},
+    {'load_from': __file__},
+    {'load_from': 'https://example.org/a.pth'},
+    {'load_from': 'd2go://faster_rcnn_fbnetv3a_C4'},
+    {f'{RPN_ASSIGNER}.neg_iou_thr': 0, f'{RPN_ASSIGNER}.pos_iou_thr': 1},
+    {f'{RPN_ASSIGNER}.neg_iou_thr': 0.7},
+    {f'{RPN_ASSIGNER}.neg_iou_thr': (0.1, 0.3)},
+    {'model.backbone.frozen_stages': 0},
+    {'model.backbone.frozen_stages': 4},
+    {f'{PROPOSAL}.nms_pre': 500},
+    {'model.test_cfg.rpn.nms_pre': 1, 'model.test_cfg.rpn.max_per_img': 1},
+    TWO_LEVELS | {f'{ROI}.bbox_roi_extractor.featmap_strides': [8]},
+    {
+        f'{ROI}.bbox_head.num_classes': 1,
+        **{
+            f'{split}_dataloader.dataset.metainfo.classes': ['digit']
+            for split in ('train', 'val', 'test')
+        },
+    },
+    {'val_dataloader': None, 'test_dataloader': None},
+    {'model.test_cfg.rpn': None},
+    {'optim_wrapper.type': 'OptimWrapper'},
+]
+
+
+@pytest.mark.parametrize('options', GOOD, ids=lambda value: str(value)[:60])
+def test_good_value_passes(options):
+    check_settings(changed(options))
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_shipped_config_passes(path):
+    check_settings(load(path), splits=())
+
+
+def test_a_test_run_needs_no_pretrained_part():
+    init_cfg = dict(type='Pretrained', checkpoint='nosuch.pth')
+    cfg = changed({'model.backbone.init_cfg': init_cfg})
+    check_settings(cfg, ('test',))
+    assert "checkpoint='nosuch.pth'" in message_of(cfg, ('train',))
+
+
+@pytest.mark.skipif(get_device() != 'cpu', reason='needs a machine without')
+def test_mixed_precision_needs_an_accelerator_to_train():
+    cfg = changed({'optim_wrapper.type': 'AmpOptimWrapper'})
+    check_settings(cfg, ('test',))
+    message = message_of(cfg)
+    assert "optim_wrapper.type='AmpOptimWrapper'" in message
+    assert 'only on CUDA' in message and 'leave --amp out' in message
+
+
+def test_config_is_not_changed():
+    cfg = changed({})
+    before = cfg.to_dict()
+    check_settings(cfg)
+    assert cfg.to_dict() == before
+
+
+def test_each_level_has_its_proposals_before_nms():
+    cfg = Config.fromstring(f'_base_ = {FPN!r}', '.py')
+    cfg.model.test_cfg.rpn.nms_pre = 200
+    cfg.model.test_cfg.rpn.max_per_img = 1000
+    check_settings(cfg, splits=())
+    cfg.model.test_cfg.rpn.nms_pre = 199
+    message = message_of(cfg, splits=())
+    assert 'nms_pre=199 from each of 5 feature level(s)' in message
+
+
+def coco():
+    """Return a set of two images with a box each, of other classes."""
+    box = dict(bbox=[2, 3, 8, 6], area=48, iscrowd=0)
+    return dict(
+        images=[
+            dict(id=i, file_name=f'{i}.png', width=20, height=10)
+            for i in (1, 2)
+        ],
+        categories=[dict(id=7, name='cat'), dict(id=9, name='dog')],
+        annotations=[
+            dict(id=1, image_id=1, category_id=7, **box),
+            dict(id=2, image_id=2, category_id=9, **box),
+        ],
+    )
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Folder of a COCO set: ann.json, and images in images/."""
+    (tmp_path / 'images').mkdir()
+    for i in (1, 2):
+        Image.new('RGB', (20, 10)).save(tmp_path / f'images/{i}.png')
+    (tmp_path / 'ann.json').write_text(json.dumps(coco()))
+    return tmp_path
+
+
+def coco_config(root, **options):
+    """Return a config that trains on, validates and tests with the set."""
+    cfg = changed({})
+    for split in ('train', 'val', 'test'):
+        cfg[f'{split}_dataloader'].dataset = dict(
+            type='CocoDataset',
+            data_root=str(root),
+            ann_file='ann.json',
+            data_prefix=dict(img='images/'),
+            metainfo=dict(classes=('cat', 'dog')),
+        )
+    cfg.model.roi_head.bbox_head.num_classes = 2
+    cfg.merge_from_dict(options)
+    return cfg
+
+
+def test_coco_set_passes(root):
+    check_settings(coco_config(root))
+
+
+def wrong_set(change, *words):
+    return pytest.param(change, words, id=words[0])
+
+
+def no_boxes(boxes):
+    """Return a change that gives every annotation such a box."""
+
+    def change(data):
+        for annotation in data['annotations']:
+            annotation.update(boxes)
+
+    return change
+
+
+UNUSABLE = 'none of its 2 annotations has a usable box'
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        wrong_set(lambda data: data.pop('images'), 'has no images'),
+        wrong_set(lambda data: data['images'].clear(), 'has no images'),
+        wrong_set(lambda data: data.pop('categories'), 'has no categories'),
+        wrong_set(
+            lambda data: data.pop('annotations'), 'none of its 0 annotations'
+        ),
+        wrong_set(
+            lambda data: data['annotations'][1].pop('area'),
+            "has an entry without 'area'",
+        ),
+        wrong_set(
+            lambda data: data['annotations'][1].update(bbox=[1, 2]),
+            'has an entry of a wrong type',
+        ),
+        wrong_set(lambda data: data.update(images='x'), 'wrong type'),
+        wrong_set(no_boxes(dict(bbox=[2, 3, 0, 6])), UNUSABLE),
+        wrong_set(no_boxes(dict(bbox=[2, 3, 8, -6])), UNUSABLE),
+        wrong_set(no_boxes(dict(bbox=[20, 3, 8, 6])), UNUSABLE),  # outside
+        wrong_set(no_boxes(dict(bbox=[2, -6, 8, 6])), UNUSABLE),
+        wrong_set(no_boxes(dict(area=0)), UNUSABLE),
+        wrong_set(no_boxes(dict(iscrowd=1)), UNUSABLE),
+        wrong_set(no_boxes(dict(image_id=3)), UNUSABLE),
+        wrong_set(no_boxes(dict(category_id=3)), UNUSABLE),
+        wrong_set(
+            lambda data: data['categories'][1].update(name='Dog'),
+            "metainfo.classes=['cat', 'dog']: ['dog'] are not categories",
+            "which are ['cat', 'Dog']",
+            'correct the names or leave them out',
+        ),
+        wrong_set(
+            lambda data: data['categories'].reverse(),
+            "metainfo.classes=['cat', 'dog'] is not in the order",
+            "write classes=['dog', 'cat']",
+        ),
+    ],
+)
+def test_wrong_annotation_file_is_named(root, change, words):
+    data = coco()
+    change(data)
+    (root / 'ann.json').write_text(json.dumps(data))
+    message = message_of(coco_config(root))
+    assert message.startswith('train_dataloader.dataset.')
+    for word in (*words, repr(str(root / 'ann.json'))):
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ('text', 'fault'),
+    [
+        (None, 'is not a file'),
+        ('', 'is empty'),
+        ('{"images": [', 'is not JSON'),
+        ('[]', 'has no images'),
+        ('{}', 'has no images'),
+    ],
+)
+def test_missing_or_broken_annotation_file_is_named(root, text, fault):
+    file = root / 'ann.json'
+    file.unlink() if text is None else file.write_text(text)
+    message = message_of(coco_config(root))
+    assert f'train_dataloader.dataset.ann_file={str(file)!r} {fault}' in (
+        message
+    )
+    assert "give a JSON file in COCO's format" in message
+
+
+@pytest.mark.parametrize('split', ['val', 'test'])
+def test_each_split_is_checked_when_asked_for(root, split):
+    cfg = coco_config(root)
+    cfg[f'{split}_dataloader'].dataset.ann_file = 'nosuch.json'
+    check_settings(cfg, {'train', 'val', 'test'} - {split})
+    message = message_of(cfg, (split,))
+    assert message.startswith(f'{split}_dataloader.dataset.ann_file=')
+
+
+def test_a_class_may_lack_boxes_and_a_file_have_more_classes(root):
+    data = coco()
+    data['annotations'].pop()
+    data['categories'].insert(0, dict(id=1, name='bird'))
+    (root / 'ann.json').write_text(json.dumps(data))
+    check_settings(coco_config(root))
+
+
+def test_a_test_set_may_lack_annotations_where_nothing_is_evaluated(root):
+    data = coco()
+    del data['annotations']
+    (root / 'ann.json').write_text(json.dumps(data))
+    cfg = coco_config(root)
+    assert 'none of its 0' in message_of(cfg, ('test',))
+    cfg.test_evaluator.format_only = True
+    check_settings(cfg, ('test',))
+
+
+@pytest.mark.parametrize(
+    ('folder', 'fault'),
+    [
+        ('nosuch', 'is not a folder'),
+        ('empty', 'is empty'),
+        ('other', "has no '1.png' nor other images of ann_file"),
+    ],
+)
+def test_wrong_image_folder_is_named(root, folder, fault):
+    (root / 'empty').mkdir()
+    (root / 'other').mkdir()
+    (root / 'other/a.png').touch()
+    cfg = coco_config(root)
+    cfg.train_dataloader.dataset.data_prefix.img = folder
+    message = message_of(cfg)
+    place = f'{DATASET}.data_prefix.img={str(root / folder)!r} {fault}'
+    assert message.startswith(place)
+    assert 'give the folder' in message
+
+
+@pytest.mark.parametrize('value', [6, None])
+@pytest.mark.parametrize('key', ['ann_file', 'data_prefix.img'])
+def test_path_that_is_none_is_named(root, key, value):
+    message = message_of(coco_config(root, **{f'{DATASET}.{key}': value}))
+    assert message.startswith(f'{DATASET}.{key}={value!r} must be a path')
+
+
+def test_missing_file_of_the_evaluator_is_named(root):
+    options = {'val_evaluator.ann_file': str(root / 'nosuch.json')}
+    message = message_of(coco_config(root, **options))
+    assert message.startswith('val_evaluator.ann_file=')
+    assert 'is not a file' in message
+
+
+def test_wrapped_datasets_are_checked(root):
+    cfg = coco_config(root)
+    inner = cfg.train_dataloader.dataset
+    bad = deepcopy(inner)
+    bad.ann_file = 'nosuch.json'
+    cfg.train_dataloader.dataset = dict(
+        type='RepeatDataset',
+        times=2,
+        dataset=dict(type='ConcatDataset', datasets=[inner, bad]),
+    )
+    place = 'train_dataloader.dataset.dataset.datasets.1.ann_file='
+    assert message_of(cfg).startswith(place)
+
+
+def test_changed_annotation_file_is_read_again(root):
+    cfg = coco_config(root)
+    check_settings(cfg)
+    (root / 'ann.json').write_text('{}')
+    assert 'has no images' in message_of(cfg)
+
+
+def test_remote_files_are_left_to_mmengine(root):
+    cfg = coco_config(root)
+    cfg.train_dataloader.dataset.data_root = 's3://bucket/set'
+    check_settings(cfg)
+
+
+def test_unknown_types_are_left_to_the_registry(root):
+    cfg = coco_config(root)
+    cfg.train_dataloader.dataset.type = 'NoSuchDataset'
+    cfg.model.backbone.type = 'NoSuchBackbone'
+    check_settings(cfg)
