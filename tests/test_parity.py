@@ -10,7 +10,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from fbnetv3_mmdet.checkpoints.names import from_d2go
+from fbnetv3_mmdet.checkpoints import from_d2go
 
 pytestmark = pytest.mark.parity
 

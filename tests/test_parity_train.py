@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fbnetv3_mmdet.checkpoints.names import from_d2go
+from fbnetv3_mmdet.checkpoints import from_d2go
 
 # isort: split
 # what follows needs mmcv's ops, which the package provides

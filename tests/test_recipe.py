@@ -15,7 +15,7 @@ from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from mmengine.runner import Runner
 
 from fbnetv3_mmdet import D2GoEMAHook
-from fbnetv3_mmdet.checkpoints.names import from_d2go
+from fbnetv3_mmdet.checkpoints import from_d2go
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 C4 = 'faster-rcnn_fbnetv3-a-dsmask-c4_8xb4-540k_coco'
