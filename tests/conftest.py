@@ -22,3 +22,11 @@ def shared():
     if not folder.is_dir():
         pytest.skip(f'needs the recorded tensors in {folder}')
     return folder
+
+
+@pytest.fixture(autouse=True)
+def mmdet_scope():
+    """Registries look where a runner of MMDetection's would."""
+    from mmengine.registry import init_default_scope
+
+    init_default_scope('mmdet')
