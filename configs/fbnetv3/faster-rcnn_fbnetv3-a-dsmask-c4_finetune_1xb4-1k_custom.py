@@ -14,6 +14,10 @@ load_from = 'd2go://mask_rcnn_fbnetv3a_dsmask_C4'
 model = dict(
     backbone=dict(frozen_stages=2),
     roi_head=dict(bbox_head=dict(num_classes=len(classes))),
+    # COCO's 512 RoIs an image take long without a GPU; 30 proposals are few
+    # for a crowded picture.
+    train_cfg=dict(rcnn=dict(sampler=dict(num=64, pos_fraction=0.5))),
+    test_cfg=dict(rpn=dict(max_per_img=100)),
 )
 optim_wrapper = dict(optimizer=dict(lr=0.01))  # from scratch 0.04
 
