@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+
+import fbnetv3_mmdet  # noqa: F401
+
+# isort: split
+# what follows needs mmcv's ops, which the package provides
 from mmdet.registry import MODELS
 from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
-
-import fbnetv3_mmdet  # noqa: F401
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 CONFIGS = sorted(FOLDER.glob('*.py'))
