@@ -28,7 +28,6 @@ from .paths import as_list, find_dicts, get_setting
 PARTS = (
     FBNetV3,
     FBNetV3MaskHead,
-    FBNetV3MaskHead,
     FBNetV3RPNHead,
     FBNetV3RoIExtractor,
     FBNetV3SharedHead,
