@@ -25,8 +25,13 @@ def shared():
 
 
 @pytest.fixture(autouse=True)
-def mmdet_scope():
-    """Registries look where a runner of MMDetection's would."""
+def fresh_globals():
+    """Each test starts with what a process of MMDetection starts with."""
     from mmengine.registry import init_default_scope
+    from mmengine.visualization import Visualizer
 
     init_default_scope('mmdet')
+    yield
+    # a hook takes the visualizer made last, whoever made it
+    for kind in (Visualizer, *Visualizer.__subclasses__()):
+        kind._instance_dict.clear()
