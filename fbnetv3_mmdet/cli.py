@@ -116,19 +116,7 @@ def load_config(
             f'{_text(error)}; correct the file or its bases'
         ) from error
     for key, value in (cfg_options or {}).items():
-        if key.partition('.')[0] not in _SETTINGS:
-            raise ValueError(
-                f'--cfg-options {key}={value!r} would change nothing; give '
-                'the full path of a setting, such as model.backbone.arch, '
-                f'which starts with one of {sorted(_SETTINGS)}'
-            )
-        try:
-            cfg.merge_from_dict({key: value})
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise ValueError(
-                f'--cfg-options {key}={value!r} does not fit the config '
-                f'({_text(error)}); give the dotted path of a setting in it'
-            ) from error
+        _set_option(cfg, key, value)
     return cfg
 
 
@@ -201,6 +189,22 @@ def build_runner(cfg: Config) -> Runner:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
+
+
+def _set_option(cfg: Config, key: str, value: Any) -> None:
+    if key.partition('.')[0] not in _SETTINGS:
+        raise ValueError(
+            f'--cfg-options {key}={value!r} would change nothing; give '
+            'the full path of a setting, such as model.backbone.arch, '
+            f'which starts with one of {sorted(_SETTINGS)}'
+        )
+    try:
+        cfg.merge_from_dict({key: value})
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f'--cfg-options {key}={value!r} does not fit the config '
+            f'({_text(error)}); give the dotted path of a setting in it'
+        ) from error
 
 
 class _CfgOptions(DictAction):
