@@ -12,6 +12,9 @@ unexport PYTHONPATH PYTHONHOME
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1:	\2/p' Makefile | expand -t 24
 
+# Threads that wait spin by default: beside other work a step takes ten times
+# as long.
+demo: export OMP_WAIT_POLICY := PASSIVE
 demo: .venv/.stamp  ## train on drawn scenes, evaluate and draw detections
 	.venv/bin/python tools/train.py $(DEMO_CONFIG) \
 	    --work-dir $(DEMO_DIR) --resume
