@@ -1,6 +1,6 @@
 # `make demo` and `make test` need Python >= 3.10, make and git; what else they
 # need they install into .venv, once. PYTHON=... names the interpreter.
-DEMO_CONFIG := configs/fbnetv3/faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-1500_digits.py
+DEMO_CONFIG := configs/fbnetv3/faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits.py
 DEMO_DIR := work_dirs/demo
 INPUTS := .ci/venv pyproject.toml constraints.txt
 

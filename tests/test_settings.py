@@ -14,7 +14,7 @@ from fbnetv3_mmdet.settings import check_settings
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 CONFIGS = sorted(FOLDER.glob('*.py'))
-DIGITS = FOLDER / 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-1500_digits.py'
+DIGITS = FOLDER / 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits.py'
 BCCD = FOLDER / 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-1k_bccd.py'
 FPN = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 DIGITS = (
     ROOT
     / 'configs/fbnetv3'
-    / 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-1500_digits.py'
+    / 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits.py'
 )
 
 

@@ -1,6 +1,6 @@
 _base_ = './schedule_1k.py'
 
-max_iters = 1500
+max_iters = 2000
 
 train_cfg = dict(max_iters=max_iters, val_interval=500)
 param_scheduler = [
@@ -12,4 +12,3 @@ param_scheduler = [
         end=max_iters,
         by_epoch=False)
 ]
-custom_hooks = [dict(_base_.custom_hooks[0], momentum=0.01)]

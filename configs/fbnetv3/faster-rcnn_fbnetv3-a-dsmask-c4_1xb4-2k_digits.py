@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/models/faster-rcnn_fbnetv3-c4.py',
     '../_base_/datasets/digits_detection.py',
-    '../_base_/schedules/schedule_1500.py',
+    '../_base_/schedules/schedule_2k.py',
 ]
 
 # The box stage dominates a step: fewer RoIs than COCO's 512 an image, and
