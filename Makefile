@@ -1,24 +1,33 @@
 # `make demo` and `make test` need Python >= 3.10, make and git; what else they
 # need they install into .venv, once. PYTHON=... names the interpreter.
-DEMO_CONFIG := configs/fbnetv3/faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits.py
-DEMO_DIR := work_dirs/demo
+DEMO := configs/fbnetv3/faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits.py
+DEMO_IS := configs/fbnetv3/mask-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits.py
 INPUTS := .ci/venv pyproject.toml constraints.txt
 
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upstream lint format venv
+.PHONY: help demo demo-is test test-upstream lint format venv
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1:	\2/p' Makefile | expand -t 24
 
 # Threads that wait spin by default: beside other work a step takes ten times
 # as long.
-demo: export OMP_WAIT_POLICY := PASSIVE
+demo: config = $(DEMO)
 demo: .venv/.stamp  ## train on drawn scenes, evaluate and draw detections
-	.venv/bin/python tools/train.py $(DEMO_CONFIG) \
-	    --work-dir $(DEMO_DIR) --resume
-	.venv/bin/python tools/report.py $(DEMO_DIR)
+	$(run_demo)
+
+demo-is: config = $(DEMO_IS)
+demo-is: .venv/.stamp  ## the same with masks
+	$(run_demo)
+
+# Interrupted, it continues where it stopped.
+define run_demo
+export OMP_WAIT_POLICY=PASSIVE && \
+    .venv/bin/python tools/train.py $(config) --work-dir work_dirs/$@ --resume
+.venv/bin/python tools/report.py work_dirs/$@
+endef
 
 test: lint  ## lint and all tests; where CI is set, test-upstream too
 	.venv/bin/python -m pytest -n auto
