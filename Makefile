@@ -22,7 +22,8 @@ demo-is: config = $(DEMO_IS)
 demo-is: .venv/.stamp  ## the same with masks
 	$(run_demo)
 
-# Interrupted, it continues where it stopped.
+# Interrupted, it continues where it stopped. Threads that wait spin by default:
+# beside other work a step takes ten times as long.
 define run_demo
 export OMP_WAIT_POLICY=PASSIVE && \
     .venv/bin/python tools/train.py $(config) --work-dir work_dirs/$@ --resume
