@@ -20,7 +20,7 @@ import fbnetv3_mmdet
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = (ROOT / 'Makefile').read_text()
-DEMO = re.search(r'^DEMO_CONFIG := .*/(.+)\.py$', MAKEFILE, re.M)[1]
+DEMO = re.search(r'^DEMO := .*/(.+)\.py$', MAKEFILE, re.M)[1]
 PURELIB = 'import sysconfig; print(sysconfig.get_path("purelib"))'
 # A few small scenes, two iterations, no worker processes.
 OPTIONS = {
