@@ -1,6 +1,7 @@
 """Downloads from a server on loopback: kept whole, or not at all."""
 
 import hashlib
+import os
 import threading
 import time
 from collections import Counter
@@ -8,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, checkpoint
 
 from fbnetv3_mmdet.checkpoints import ZOO, Published, fetch
 
@@ -108,6 +109,20 @@ def test_a_url_is_read_in_the_same_way(server, tmp_path):
     loaded = CheckpointLoader.load_checkpoint(url)
     assert len(loaded['model']) == 295
     assert kept(tmp_path) == {'good.pth'}
+
+
+def test_a_model_zoo_runs_no_code(server, tmp_path, monkeypatch):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / 'ran'),)
+
+    torch.save(Evil(), tmp_path / 'evil.pth')
+    server.bodies['/evil.pth'] = (tmp_path / 'evil.pth').read_bytes()
+    urls = {'evil': server.url('evil.pth')}
+    monkeypatch.setattr(checkpoint, 'get_torchvision_models', lambda: urls)
+    with pytest.raises(OSError, match='evil.pth'):
+        CheckpointLoader.load_checkpoint('torchvision://evil')
+    assert not (tmp_path / 'ran').exists()
 
 
 @pytest.mark.parametrize('path', ['once.pth', 'busy.pth'])

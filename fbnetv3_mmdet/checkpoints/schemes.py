@@ -37,6 +37,8 @@ def register_schemes() -> None:
     register(_TIMM, load_from_timm)
     register('', load_from_local, force=True)
     register(('http://', 'https://'), load_from_http, force=True)
+    # torchvision://, openmmlab:// and mmcls:// call it
+    checkpoint.load_from_http = load_from_http
     # A loader never sees the model, which this function does.
     checkpoint.load_state_dict = functools.partial(
         _load_state_dict, checkpoint.load_state_dict
