@@ -1,0 +1,11 @@
+"""From a checkpoint to one file that runs without PyTorch."""
+
+try:
+    import onnx  # noqa: F401
+    import onnxruntime  # noqa: F401
+    import onnxscript  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f'fbnetv3_mmdet.deploy needs {error.name!r}, which is missing: '
+        'pip install "mmdet-fbnetv3[deploy]"'
+    ) from error

@@ -1,0 +1,144 @@
+"""A detector as one ONNX file, with what a runtime must know in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import torch
+from mmdet.utils import get_test_pipeline_cfg
+from mmengine.config import Config
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from onnxscript import opset18 as op
+from torch import nn
+from torch.export import Dim
+
+from .. import __version__
+from ..inference import Detector
+from .graph import ExportableDetector
+from .support import check_model, check_pipeline
+
+OPSET = 18
+KEY = 'fbnetv3'  # of the metadata
+FORMAT = 1
+MASK_THR = 0.5
+
+
+def export(
+    cfg: Config,
+    detector: Detector,
+    path: Path,
+    size: tuple[int, int] | None = None,
+) -> None:
+    """Write a detector as an ONNX file.
+
+    Args:
+        cfg: The detector's config.
+        detector: With the weights, on the CPU.
+        path: Of the file.
+        size: (height, width) of the input in pixels; None: any.
+
+    Raises:
+        ValueError: A part of the config cannot be exported.
+    """
+    facts = metadata(cfg, detector, size)
+    model = ExportableDetector(detector.model)
+    program = torch.onnx.export(
+        _trace(model, size or (224, 320), dynamic=size is None),
+        dynamo=True,
+        verbose=False,
+        opset_version=OPSET,
+        input_names=['image'],
+        output_names=_outputs(detector.model),
+        custom_translation_table={
+            torch.ops.fbnetv3_mmdet.nms.default: _nms,
+            torch.ops.aten.mean.dim: _mean,
+        },
+    )
+    # stack traces with the paths of this machine
+    ClearMetadataAndDocStringPass()(program.model)
+    program.model.metadata_props[KEY] = json.dumps(facts)
+    program.save(path, external_data=False)
+    onnx.checker.check_model(path, full_check=True)
+
+
+def metadata(
+    cfg: Config, detector: Detector, size: tuple[int, int] | None
+) -> dict:
+    """Return what a runtime must know of an exported file.
+
+    Raises:
+        ValueError: A part of the config cannot be exported.
+    """
+    model, classes = detector.model, list(detector.meta['classes'])
+    check_model(model)
+    resize = check_pipeline(get_test_pipeline_cfg(cfg))
+    num_classes = model.roi_head.bbox_head.num_classes
+    if len(classes) != num_classes:
+        raise ValueError(
+            f'model.roi_head.bbox_head.num_classes={num_classes}, but the '
+            f'checkpoint or the test dataset names {len(classes)} classes, '
+            f'{classes}; give the config that the checkpoint was trained with'
+        )
+    settings = model.data_preprocessor
+    test_cfg = model.roi_head.test_cfg
+    order = 1 if settings._channel_conversion else -1  # BGR: backwards
+    has_mask = model.roi_head.with_mask
+    return dict(
+        format=FORMAT,
+        version=__version__,
+        classes=classes,
+        resize=dict(
+            scale=list(resize['scale']), keep_ratio=resize['keep_ratio']
+        ),
+        size=None if size is None else list(size),
+        mean=settings.mean.flatten().tolist()[::order],
+        std=settings.std.flatten().tolist()[::order],
+        score_thr=test_cfg.score_thr,
+        iou_thr=test_cfg.nms.iou_threshold,
+        mask_thr=test_cfg.mask_thr_binary if has_mask else None,
+        config=cfg.pretty_text,
+    )
+
+
+def _trace(
+    model: nn.Module, size: tuple[int, int], dynamic: bool
+) -> torch.export.ExportedProgram:
+    image = torch.zeros(1, *size, 3, dtype=torch.uint8)
+    sides = {1: Dim.DYNAMIC, 2: Dim.DYNAMIC} if dynamic else {}
+    with torch.no_grad():
+        return torch.export.export(model, (image,), dynamic_shapes=(sides,))
+
+
+def _outputs(model: nn.Module) -> list[str]:
+    masks = ['masks'] if model.roi_head.with_mask else []
+    return ['boxes', 'scores', 'labels', *masks]
+
+
+def _nms(
+    boxes,
+    scores,
+    max_output: int,
+    iou_threshold: float,
+    score_threshold: float,
+):
+    return op.NonMaxSuppression(
+        boxes,
+        scores,
+        op.Constant(value_ints=[max_output]),
+        op.Constant(value_floats=[iou_threshold]),
+        op.Constant(value_floats=[score_threshold]),
+    )
+
+
+def _mean(x, dim: Sequence[int], keepdim: bool = False, dtype: int = -1):
+    """Return global average pooling as the operator that runtimes know.
+
+    Their convolutions hand over to it without a change of memory layout.
+    """
+    if keepdim and dtype == -1 and sorted(dim) in ([-2, -1], [2, 3]):
+        return op.GlobalAveragePool(x)
+    axes = op.Constant(value_ints=list(dim))
+    return op.ReduceMean(x, axes, keepdims=int(keepdim))

@@ -1,0 +1,104 @@
+"""What of a config can be exported; everything else is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+
+from mmengine.config import ConfigDict
+from torch import nn
+
+PARTS = {  # of a detector: the types whose outputs the graph reproduces
+    'data_preprocessor': ['DetDataPreprocessor'],
+    'rpn_head': ['FBNetV3RPNHead'],
+    'rpn_head.prior_generator': ['AnchorGenerator'],
+    'rpn_head.bbox_coder': ['DeltaXYWHBBoxCoder'],
+    'roi_head': ['FBNetV3RoIHead'],
+    'roi_head.bbox_roi_extractor': ['FBNetV3RoIExtractor'],
+    'roi_head.bbox_head': ['BBoxHead', 'Shared2FCBBoxHead'],
+    'roi_head.bbox_head.bbox_coder': ['DeltaXYWHBBoxCoder'],
+}
+MASK_PARTS = {
+    'roi_head.mask_roi_extractor': ['FBNetV3RoIExtractor'],
+    'roi_head.mask_head': ['FBNetV3MaskHead', 'FCNMaskHead'],
+}
+DETECTORS = ['FasterRCNN', 'MaskRCNN']
+TRANSFORMS = [
+    'LoadImageFromFile', 'Resize', 'LoadAnnotations', 'PackDetInputs',
+]  # fmt: skip
+NMS_KEYS = {'type', 'iou_threshold', 'split_thr'}
+
+
+def check_model(model: nn.Module) -> None:
+    """Refuse a detector whose detections would not be MMDetection's.
+
+    Raises:
+        ValueError: A part or setting is none that the graph reproduces.
+    """
+    _check_type('model', model, DETECTORS)
+    parts = PARTS | (MASK_PARTS if model.roi_head.with_mask else {})
+    for path, types in parts.items():
+        _check_type(f'model.{path}', attrgetter(path)(model), types)
+    head = model.roi_head.bbox_head
+    facts = {
+        'rpn_head.loss_cls.use_sigmoid=False': model.rpn_head.use_sigmoid_cls,
+        'roi_head.bbox_head.with_cls=False': head.with_cls,
+        'roi_head.bbox_head.with_reg=False': head.with_reg,
+        'roi_head.bbox_head.loss_cls of several activations': (
+            not head.custom_cls_channels
+        ),
+        'data_preprocessor.mean=None': hasattr(
+            model.data_preprocessor, 'mean'
+        ),
+    }
+    for setting, supported in facts.items():
+        if not supported:
+            raise ValueError(
+                f'model.{setting} cannot be exported; set what '
+                'configs/_base_/models/faster-rcnn_fbnetv3-c4.py has there'
+            )
+    _check_test_cfg('rpn', model.rpn_head.test_cfg)
+    _check_test_cfg('rcnn', model.roi_head.test_cfg)
+
+
+def check_pipeline(transforms: Sequence[Mapping]) -> Mapping:
+    """Return the ``Resize`` of a test pipeline that a runtime can repeat.
+
+    Raises:
+        ValueError: It does more, or other, than load and resize.
+    """
+    for transform in transforms:
+        if transform['type'] not in TRANSFORMS:
+            raise ValueError(
+                f'{transform["type"]!r} of the test pipeline cannot be '
+                f'exported; supported are {TRANSFORMS}'
+            )
+    resizes = [t for t in transforms if t['type'] == 'Resize']
+    if len(resizes) != 1 or resizes[0].get('backend', 'cv2') != 'pillow':
+        raise ValueError(
+            f'the test pipeline has the Resize transforms {resizes}; an '
+            "exported file needs one, of a scale and backend='pillow'"
+        )
+    return resizes[0]
+
+
+def _check_type(path: str, part: object, types: Sequence[str]) -> None:
+    if type(part).__name__ not in types:
+        raise ValueError(
+            f'{path} of type {type(part).__name__!r} cannot be exported; '
+            f'supported are {types}'
+        )
+
+
+def _check_test_cfg(stage: str, cfg: ConfigDict) -> None:
+    nms = cfg.nms
+    if nms.get('type', 'nms') != 'nms' or set(nms) - NMS_KEYS:
+        raise ValueError(
+            f'model.test_cfg.{stage}.nms={dict(nms)!r} cannot be exported; '
+            "supported is dict(type='nms', iou_threshold=...)"
+        )
+    if cfg.max_per_img < 1:
+        raise ValueError(
+            f'model.test_cfg.{stage}.max_per_img={cfg.max_per_img} cannot '
+            'be exported; set the most boxes that are wanted of a picture'
+        )
