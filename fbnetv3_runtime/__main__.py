@@ -1,0 +1,5 @@
+"""The command ``python -m fbnetv3_runtime``."""
+
+from . import main
+
+main()
