@@ -17,6 +17,7 @@ from .datasets import DigitScenes  # noqa: E402
 from .ema import D2GoEMA, D2GoEMAHook  # noqa: E402
 from .hooks import ChannelsLastHook, CheckSettingsHook  # noqa: E402
 from .models import (  # noqa: E402
+    ExportedDetector,
     FBNetV3,
     FBNetV3MaskHead,
     FBNetV3RoIExtractor,
@@ -35,6 +36,7 @@ __all__ = [
     'D2GoEMA',
     'D2GoEMAHook',
     'DigitScenes',
+    'ExportedDetector',
     'FBNetV3',
     'FBNetV3MaskHead',
     'FBNetV3RPNHead',

@@ -1,4 +1,6 @@
-"""Evaluate a checkpoint; ``mim test mmdet-fbnetv3`` calls this script.
+"""Evaluate a checkpoint, or an exported file, whose name ends in .onnx.
+
+``mim test mmdet-fbnetv3`` calls this script.
 
 Its options are those of MMDetection's ``tools/test.py``. A wrong setting or
 a missing file ends it before anything is built, in one line and with exit
@@ -31,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         args = parse_args(argv)
         cfg = load_run_config(args)
         apply_options(cfg, args)
+        if args.checkpoint.endswith('.onnx'):
+            use_exported(cfg, args)
         check_settings(cfg, ('test',))
         if args.tta:
             augment(cfg)
@@ -42,7 +46,16 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the command line's options."""
     parser = argparse.ArgumentParser(description='Evaluate a checkpoint')
     add_run_options(parser)
-    parser.add_argument('checkpoint', help='path or URL')
+    parser.add_argument(
+        'checkpoint',
+        help='path or URL; or path of a file that tools/export.py wrote',
+    )
+    parser.add_argument(
+        '--backend',
+        choices=['onnxruntime', 'openvino'],
+        help='what runs an exported file (default: the first of them that '
+        'is installed)',
+    )
     parser.add_argument('--out', help='write predictions to this .pkl file')
     parser.add_argument(
         '--show', action='store_true', help='show detections in windows'
@@ -83,6 +96,20 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
             *(metrics if isinstance(metrics, list) else [metrics]),
             dict(type='DumpDetResults', out_file_path=args.out),
         ]
+
+
+def use_exported(cfg: Config, args: argparse.Namespace) -> None:
+    """Enter an exported file in the place of ``cfg``'s model."""
+    if args.tta or args.launcher != 'none':
+        raise ValueError(
+            f'checkpoint={args.checkpoint!r} is an exported file, which is '
+            'tested in one process and without augmentation; leave out '
+            '--tta and --launcher'
+        )
+    cfg.load_from = None
+    cfg.model = dict(
+        type='ExportedDetector', model=args.checkpoint, backend=args.backend
+    )
 
 
 def augment(cfg: Config) -> None:

@@ -1,6 +1,7 @@
 """Modules registered in MMDetection's ``MODELS``."""
 
 from .backbone import FBNetV3
+from .exported import ExportedDetector
 from .mask_head import FBNetV3MaskHead
 from .roi_extractor import FBNetV3RoIExtractor
 from .roi_head import FBNetV3RoIHead
@@ -8,6 +9,7 @@ from .rpn_head import FBNetV3RPNHead
 from .shared_head import FBNetV3SharedHead
 
 __all__ = [
+    'ExportedDetector',
     'FBNetV3',
     'FBNetV3MaskHead',
     'FBNetV3RPNHead',

@@ -10,6 +10,8 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.dataset import BaseDataset
 
+from fbnetv3_runtime import read_metadata
+
 from ..datasets import DigitScenes
 from .coco import Contents, read_contents
 from .paths import find_dicts, get_setting
@@ -33,6 +35,7 @@ def check_split(cfg: Mapping, split: str) -> None:
         if classes is None:
             continue
         _check_heads(cfg, path, classes)
+        _check_exported(cfg, path, classes)
         if _has_coco_file(kind) and not dataset.get('backend_args'):
             file = _locate(path, 'ann_file', dataset, dataset.get('ann_file'))
             if '://' not in file:
@@ -97,6 +100,19 @@ def _check_heads(cfg: Mapping, path: str, classes: list[str]) -> None:
                     f'{reprlib.repr(classes)}; set {head_path}.num_classes='
                     f'{len(classes)}, or the names in {path}.metainfo.classes'
                 )
+
+
+def _check_exported(cfg: Mapping, path: str, classes: list[str]) -> None:
+    """An exported file has names of its own; labels are their numbers."""
+    if get_setting(cfg, 'model.type') == 'ExportedDetector':
+        file = get_setting(cfg, 'model.model')
+        names = read_metadata(file)['classes']
+        if names != classes:
+            raise ValueError(
+                f'model.model={file!r} detects {reprlib.repr(names)}, and '
+                f'{path} has the classes {reprlib.repr(classes)}; give the '
+                'config that the file was exported from'
+            )
 
 
 def _has_coco_file(kind: type[BaseDataset]) -> bool:
