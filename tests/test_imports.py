@@ -14,7 +14,7 @@ FLOORS = (  # the ground first; parts of one floor do not know each other
     {'settings'},
     {'hooks', 'cli', 'inference', 'logs', 'visualization'},
     {'__init__'},
-    {'deploy'},  # above all: only its tools import it
+    {'deploy', 'doctor'},  # above all: only their tools import them
 )
 HEIGHT = {part: i for i, floor in enumerate(FLOORS) for part in floor}
 MODULES = sorted(PACKAGE.rglob('*.py'))

@@ -1,0 +1,41 @@
+"""The data doctor: what training would make of a data set.
+
+:func:`read_rules` takes from a config what decides that,
+:func:`read_annotations` reads an annotation file, and
+:func:`check_annotations` counts its defects into :class:`Findings`; then
+:func:`look_at` opens the pictures. Module :mod:`.anchors` compares the boxes
+with a config's anchors and pooler.
+"""
+
+from .anchors import fit_anchors, pooler_shares, scale_boxes
+from .annotations import Content, check_annotations
+from .drawing import draw_defects
+from .duplicates import check_leaks, check_names, check_twins
+from .figures import plot_boxes
+from .findings import Findings
+from .pictures import check_files, check_pictures, look_at
+from .reading import read_annotations
+from .report import make_report, render
+from .rules import Rules, read_rules
+
+__all__ = [
+    'Content',
+    'Findings',
+    'Rules',
+    'check_annotations',
+    'check_files',
+    'check_leaks',
+    'check_names',
+    'check_pictures',
+    'check_twins',
+    'draw_defects',
+    'fit_anchors',
+    'look_at',
+    'make_report',
+    'plot_boxes',
+    'pooler_shares',
+    'read_annotations',
+    'read_rules',
+    'render',
+    'scale_boxes',
+]

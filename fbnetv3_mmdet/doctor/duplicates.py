@@ -1,0 +1,65 @@
+"""Pictures that a data set has twice, or shares with another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .entries import Picture
+from .findings import Findings, Place
+from .pictures import Look
+
+Looks = Mapping[str, tuple[Picture, Look]]
+# Of 256. Copies and photographs of one scene differ in fewer, others in 80.
+MAX_BITS = 32
+ROWS = 1000  # compared with all of val at a time
+
+
+def check_names(
+    pictures: Mapping, val_pictures: Mapping, findings: Findings
+) -> None:
+    """Count images of which val, in the same folder, has one too."""
+    files = {picture.file for picture in val_pictures.values()} - {None}
+    for picture in pictures.values():
+        if picture.file in files:
+            place = Place(picture.file, picture.id)
+            findings.add('image is in val too', place)
+
+
+def check_twins(looks: Looks, findings: Findings) -> None:
+    """Count files that are byte by byte the same as an earlier one."""
+    first: dict[bytes, str] = {}
+    for file, (picture, found) in looks.items():
+        twin = found.digest and first.setdefault(found.digest, file)
+        if twin and twin != file:
+            place = Place(file, picture.id, about=f'as {twin}')
+            findings.add('same bytes as another image', place)
+
+
+def check_leaks(looks: Looks, val_looks: Looks, findings: Findings) -> None:
+    """Count images that val has too, or one that looks like them."""
+    theirs = {file: found for file, (_, found) in val_looks.items()}
+    digests = {found.digest: file for file, found in theirs.items()}
+    digests.pop(None, None)  # what could not be read
+    rest = []
+    for file, (picture, found) in looks.items():
+        place = Place(file, picture.id)
+        if twin := digests.get(found.digest):
+            place = place._replace(about=f'as {twin}')
+            findings.add('image is in val too', place)
+        elif found.dhash is not None:
+            rest.append(place)
+    hashed = [file for file in theirs if theirs[file].dhash is not None]
+    if not rest or not hashed:
+        return
+    bits = np.stack([theirs[file].dhash for file in hashed])
+    for start in range(0, len(rest), ROWS):
+        places = rest[start : start + ROWS]
+        ours = np.stack([looks[place.file][1].dhash for place in places])
+        differing = (bits.shape[1] - ours @ bits.T) / 2
+        for place, row in zip(places, differing, strict=True):
+            nearest = int(row.argmin())
+            if row[nearest] <= MAX_BITS:
+                place = place._replace(about=f'as {hashed[nearest]}')
+                findings.add('looks like one in val', place)

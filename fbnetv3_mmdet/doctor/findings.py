@@ -1,0 +1,190 @@
+"""What can be wrong with a data set, and what training makes of it.
+
+The levels are what MMDetection's ``CocoDataset``, ``LoadImageFromFile`` and
+``LoadAnnotations`` were measured to do with each defect.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+ERROR = 'error'  # training stops, or learns something else than was meant
+DROPPED = 'dropped'  # training leaves it out
+NOTE = 'note'  # training uses it as it is
+LEVELS = (ERROR, DROPPED, NOTE)
+NUM_PLACES = 20  # of a kind are kept
+MAX_TEXT = 60  # characters of a text from the files that are shown
+
+
+class Kind(NamedTuple):
+    """How bad a kind of defect is."""
+
+    level: str
+    effect: str  # what training makes of it
+
+
+class Place(NamedTuple):
+    """Where a defect is; what does not apply or is not known is None."""
+
+    file: Any = None  # name of the image, as in the annotation file
+    image: Any = None  # id
+    annotation: Any = None  # id
+    box: Any = None  # x, y, width, height in pixels of the image
+    twin: Any = None  # another box there
+    about: str = ''  # what was found there
+
+    def __str__(self) -> str:
+        """Return file, id and what was found, safe to print."""
+        parts = [] if self.file is None else [show(self.file)]
+        if self.image is not None and self.file is None:
+            parts.append(f'image {show(self.image)}')
+        if self.annotation is not None:
+            parts.append(f'#{show(self.annotation)}')
+        if self.about:
+            parts.append(f'({show(self.about)})')
+        return ' '.join(parts)
+
+
+class Finding(NamedTuple):
+    """One kind of defect that a data set has."""
+
+    kind: str
+    level: str
+    effect: str
+    count: int
+    places: list[Place]  # the first :data:`NUM_PLACES`
+
+
+STOPS = 'training stops'
+LEFT_OUT = 'left out'
+OUTSIDE = 'box outside its image'
+PARTLY = 'box partly outside its image'
+NO_OBJECTS = 'image without objects'
+NO_POLYGON = 'polygon of too few points'
+ODD_POLYGON = 'polygon of odd length'
+PART_POLYGON = 'broken polygon beside good ones'
+BAD_MASK = 'segmentation of a wrong type'
+NO_MASK = 'object without segmentation'
+EXIF_STORED = 'EXIF-rotated, JSON fits the stored size'
+EXIF_FITS = 'EXIF-rotated, JSON fits what is read'
+EXIF_UNCLEAR = 'EXIF-turned, the size does not tell'
+
+KINDS = {
+    # images
+    'image entry of a wrong type': Kind(ERROR, STOPS),
+    'duplicate image id': Kind(ERROR, 'all boxes go to the last of them'),
+    'missing file name': Kind(ERROR, STOPS),
+    'duplicate file name': Kind(ERROR, "each lacks the others' boxes"),
+    'file name leaves the folder': Kind(ERROR, 'another file is read'),
+    'image size in JSON is wrong': Kind(ERROR, 'stops, or has no boxes'),
+    'image below min_size': Kind(DROPPED, LEFT_OUT),
+    NO_OBJECTS: Kind(NOTE, 'used as background'),
+    'image with only ignored objects': Kind(NOTE, 'used as background'),
+    'image of whose objects none is usable': Kind(
+        ERROR, 'objects are learnt as background'
+    ),
+    # categories
+    'category entry of a wrong type': Kind(ERROR, STOPS),
+    'duplicate category id': Kind(ERROR, 'labels shift'),
+    'duplicate category name': Kind(ERROR, 'labels shift'),
+    'category ids with gaps': Kind(NOTE, 'used'),
+    # annotations
+    'annotation entry of a wrong type': Kind(ERROR, STOPS),
+    'duplicate annotation id': Kind(ERROR, STOPS),
+    'unknown image id': Kind(DROPPED, LEFT_OUT),
+    'unknown category id': Kind(DROPPED, LEFT_OUT),
+    'class that the config lacks': Kind(DROPPED, LEFT_OUT),
+    'box that is not four numbers': Kind(ERROR, STOPS),
+    'box with NaN': Kind(DROPPED, LEFT_OUT),
+    'infinite box': Kind(ERROR, 'cut to the image'),
+    'box of zero or negative size': Kind(DROPPED, LEFT_OUT),
+    'box under one pixel': Kind(DROPPED, LEFT_OUT),
+    OUTSIDE: Kind(DROPPED, LEFT_OUT),
+    PARTLY: Kind(NOTE, 'cut to the image'),
+    'area that is no number': Kind(ERROR, STOPS),
+    'area of zero or less': Kind(DROPPED, LEFT_OUT),
+    'area that is NaN or infinite': Kind(NOTE, 'not used in training'),
+    'duplicate box': Kind(ERROR, 'counts as two objects'),
+    'nearly the same box twice': Kind(NOTE, 'counts as two objects'),
+    'crowd': Kind(NOTE, 'no object to find'),
+    'object with ignore': Kind(NOTE, 'left out, as it says'),
+    NO_POLYGON: Kind(NOTE, 'only masks would suffer'),
+    ODD_POLYGON: Kind(NOTE, 'only masks would suffer'),
+    PART_POLYGON: Kind(NOTE, 'only masks would suffer'),
+    BAD_MASK: Kind(NOTE, 'only masks would suffer'),
+    NO_MASK: Kind(NOTE, 'no masks'),
+    # pictures
+    'missing file': Kind(ERROR, STOPS),
+    'empty file': Kind(ERROR, STOPS),
+    'not an image': Kind(ERROR, STOPS),
+    'enormous picture': Kind(ERROR, 'stops, or needs gigabytes'),
+    'truncated picture': Kind(ERROR, 'stops, or reads garbage'),
+    'size differs from the JSON': Kind(ERROR, 'boxes lie elsewhere'),
+    EXIF_STORED: Kind(ERROR, 'boxes lie elsewhere'),
+    EXIF_FITS: Kind(NOTE, 'read rotated'),
+    EXIF_UNCLEAR: Kind(NOTE, 'look at it'),
+    'one pixel high or wide': Kind(NOTE, 'used'),
+    'greyscale': Kind(NOTE, 'read as colour'),
+    '16 bit': Kind(NOTE, 'read as 8 bit'),
+    'alpha': Kind(NOTE, 'alpha is ignored'),
+    'CMYK': Kind(NOTE, 'read as RGB'),
+    'palette': Kind(NOTE, 'read as RGB'),
+    # copies
+    'same bytes as another image': Kind(NOTE, 'used twice'),
+    'image is in val too': Kind(ERROR, 'AP on val is too high'),
+    'looks like one in val': Kind(NOTE, 'AP on val may be too high'),
+}
+
+
+class Findings:
+    """Defects by kind, with the first places of each.
+
+    Args:
+        kinds: What differs from :data:`KINDS` with a certain config.
+    """
+
+    def __init__(self, kinds: Mapping[str, Kind] | None = None) -> None:
+        self._kinds = {**KINDS, **(kinds or {})}
+        self._counts: Counter[str] = Counter()
+        self._places: dict[str, list[Place]] = {}
+
+    def add(self, kind: str, place: Place) -> None:
+        """Count a defect of a kind of :data:`KINDS`."""
+        assert kind in self._kinds, kind
+        self._counts[kind] += 1
+        places = self._places.setdefault(kind, [])
+        if len(places) < NUM_PLACES:
+            places.append(place)
+
+    def level(self, kind: str) -> str:
+        """Return the level of a kind."""
+        return self._kinds[kind].level
+
+    def __iter__(self) -> Iterator[Finding]:
+        """Yield what was found, the worst level first."""
+        for level in LEVELS:
+            for name, kind in self._kinds.items():
+                if kind.level == level and self._counts[name]:
+                    count, places = self._counts[name], self._places[name]
+                    yield Finding(name, *kind, count, places)
+
+    @property
+    def harmful(self) -> bool:
+        """Whether training would drop or misread anything."""
+        return any(finding.level != NOTE for finding in self)
+
+
+def show(value: Any) -> str:
+    """Return a value from a file as one short line, safe to print."""
+    text = value if isinstance(value, str) else reprlib.repr(value)
+    if len(text) > MAX_TEXT:
+        text = f'{text[: MAX_TEXT - 1]}…'
+    return ''.join(
+        char
+        if char.isprintable()
+        else char.encode('unicode_escape').decode('ascii')
+        for char in text
+    )

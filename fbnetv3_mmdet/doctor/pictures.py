@@ -1,0 +1,175 @@
+"""Defects of image files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import mmcv
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from .entries import Picture
+from .findings import EXIF_FITS, EXIF_STORED, EXIF_UNCLEAR, Findings, Place
+
+# Pillow's other formats are none of OpenCV's; one of them runs Ghostscript.
+Image.init()
+FORMATS = [
+    name
+    for name in 'AVIF BMP GIF JPEG JPEG2000 PNG PPM TIFF WEBP'.split()
+    if name in Image.OPEN  # AVIF is not in every Pillow
+]
+ORIENTATION = 0x0112  # EXIF tag
+TURNED = range(2, 9)  # its values that turn or mirror the picture
+SWAPPED = range(5, 9)  # and those that exchange width and height
+HASH_SIDE = 16  # gradients a row and rows of a perceptual hash
+LEAST_CONTRAST = 8  # grey levels that a picture must span to have one
+BIG = 25_000_000  # pixels; larger pictures are opened one at a time
+GREY = {'1', 'L', 'LA', 'I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N'}
+
+_one_big = threading.Lock()
+
+
+class Look(NamedTuple):
+    """What a file turned out to be."""
+
+    faults: tuple[str, ...]  # kinds of defects
+    about: str = ''
+    digest: bytes | None = None  # of all its bytes
+    dhash: np.ndarray | None = None  # bits, as -1 and 1
+
+
+def look_at(
+    pictures: Mapping, folder: Path, title: str
+) -> dict[str, tuple[Picture, Look]]:
+    """Open all pictures, several at a time; return what they are, by file.
+
+    Args:
+        pictures: Of :class:`Content`; those whose names leave the folder
+            are not touched.
+        folder: What the names start from.
+        title: Of the progress bar.
+    """
+    named = [picture for picture in pictures.values() if picture.file]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of bombs, of odd EXIF
+        cv2.setLogLevel(0)  # it complains of every broken file
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            looks = pool.map(lambda p: look(folder / p.file, p), named)
+            looks = [*tqdm(looks, title, len(named), disable=None)]
+    return {p.file: (p, a) for p, a in zip(named, looks, strict=True)}
+
+
+def check_pictures(
+    looks: Mapping[str, tuple[Picture, Look]], findings: Findings
+) -> None:
+    """Count what is wrong with pictures that were looked at."""
+    for file, (picture, found) in looks.items():
+        for kind in found.faults:
+            findings.add(kind, Place(file, picture.id, about=found.about))
+
+
+def check_files(pictures: Mapping, folder: Path, findings: Findings) -> None:
+    """Count missing and empty files, opening none."""
+    for picture in pictures.values():
+        if picture.file:
+            for kind in filter(None, [_file_fault(folder / picture.file)]):
+                findings.add(kind, Place(picture.file, picture.id))
+
+
+def look(path: Path, picture: Picture) -> Look:
+    """Open a picture and return what it is.
+
+    Args:
+        path: Of its file.
+        picture: What the annotation file says of it.
+    """
+    fault = _file_fault(path)
+    if fault:
+        return Look((fault,))
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).digest()
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            is_big = math.prod(image.size) > BIG
+            with _one_big if is_big else nullcontext():
+                seen = mmcv.imfrombytes(content)  # as training reads it
+                if seen is None:
+                    return Look(('truncated picture',), digest=digest)
+                height, width = seen.shape[:2]
+                size_fault = _size_fault(image, (width, height), picture)
+                faults = *filter(None, [size_fault]), *_forms(image, content)
+                bits = _dhash(image)
+    except Image.DecompressionBombError:
+        return Look(('enormous picture',), digest=digest)
+    except UnidentifiedImageError:
+        return Look(('not an image',), digest=digest)
+    except Exception as error:  # Pillow raises anything on broken files
+        return Look(('truncated picture',), type(error).__name__, digest)
+    return Look(faults, f'{width}x{height} px', digest, bits)
+
+
+def _file_fault(path: Path) -> str | None:
+    try:
+        if not path.is_file():  # neither a folder nor a pipe
+            return 'missing file'
+        return None if path.stat().st_size else 'empty file'
+    except (OSError, ValueError):  # such as a name that is too long
+        return 'missing file'
+
+
+def _size_fault(
+    image: Image.Image, seen: tuple[int, int], picture: Picture
+) -> str | None:
+    """Compare the size that training sees with that of the JSON."""
+    said = (picture.width, picture.height)
+    turn = image.getexif().get(ORIENTATION, 1)
+    if None not in said and seen != said:
+        is_stored = turn in SWAPPED and seen == said[::-1]
+        return EXIF_STORED if is_stored else 'size differs from the JSON'
+    if turn in TURNED:
+        tells = turn in SWAPPED and seen[0] != seen[1]
+        return EXIF_FITS if tells else EXIF_UNCLEAR
+    return None
+
+
+def _forms(image: Image.Image, content: bytes) -> Iterator[str]:
+    """Yield in what unusual form a picture is stored."""
+    if min(image.size) == 1:
+        yield 'one pixel high or wide'
+    if image.mode in GREY:
+        yield 'greyscale'
+    if image.mode == 'CMYK':
+        yield 'CMYK'
+    if image.mode in ('P', 'PA'):
+        yield 'palette'
+    if 'A' in image.getbands() or 'transparency' in image.info:
+        yield 'alpha'
+    # Pillow reads colours of 16 bit as 8 bit; the header of a PNG tells
+    is_png16 = image.format == 'PNG' and content[24] == 16
+    if is_png16 or '16' in image.mode or ';16' in str(image.tile):
+        yield '16 bit'
+
+
+def _dhash(image: Image.Image) -> np.ndarray | None:
+    """Return signs of brightness differences, None of a flat picture.
+
+    Decodes the whole picture, which finds out whether it is complete.
+    """
+    image.draft('L', (8 * HASH_SIDE, 8 * HASH_SIDE))
+    small = image.convert('L').resize((HASH_SIDE + 1, HASH_SIDE), Image.BOX)
+    grey = np.asarray(small, np.int16)
+    if np.ptp(grey) < LEAST_CONTRAST:
+        return None
+    return np.where(np.diff(grey) > 0, 1, -1).ravel().astype(np.float32)
