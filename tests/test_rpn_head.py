@@ -1,0 +1,120 @@
+"""Proposals: those of MMDetection's RPNHead, bit by bit."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.config import Config
+from test_configs import DEFAULT, FOLDER
+
+# isort: split
+# after the above, which provides mmcv's ops
+from mmdet.models.dense_heads import RPNHead
+from mmdet.registry import MODELS
+
+MMDET = RPNHead._bbox_post_process
+
+
+def build(path):
+    model = Config.fromfile(path).model
+    return MODELS.build({**model.rpn_head, 'test_cfg': model.test_cfg.rpn})
+
+
+@pytest.fixture
+def head():
+    return build(DEFAULT)
+
+
+def proposals(head, maps, monkeypatch, method=None, **settings):
+    """Return the proposals, and how many boxes MMDetection's NMS was given.
+
+    ``method`` takes the place of the head's own post-processing.
+    """
+    cfg = copy.deepcopy(head.test_cfg)
+    cfg.update(settings)
+    sizes = []
+
+    def spy(self, results, *args, **kwargs):
+        sizes.append(len(results))
+        return MMDET(self, results, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RPNHead, '_bbox_post_process', spy)
+        if method:
+            patch.setattr(type(head), '_bbox_post_process', method)
+        (found,) = head.predict_by_feat(
+            *maps, batch_img_metas=[dict(img_shape=(224, 320))], cfg=cfg
+        )
+    return found, sizes
+
+
+def random_maps(spread, quantum):
+    """Return logits, in steps of ``quantum`` for ties, and deltas."""
+    generator = torch.Generator().manual_seed(0)
+    logits, deltas = (
+        torch.randn(1, channels, 14, 20, generator=generator)
+        for channels in (15, 60)
+    )
+    return [(logits / quantum).round() * quantum], [spread * deltas]
+
+
+def assert_same(one, other):
+    assert set(one.keys()) == set(other.keys())
+    for key in one.keys():
+        assert one[key].equal(other[key]), key
+
+
+@pytest.mark.parametrize('quantum', [1e-3, 0.5], ids=['few ties', 'ties'])
+@pytest.mark.parametrize('spread', [0.2, 0.0], ids=['random', 'grid'])
+def test_same_proposals_from_fewer_boxes(head, monkeypatch, spread, quantum):
+    maps = random_maps(spread, quantum)
+    found, sizes = proposals(head, maps, monkeypatch)
+    expected, _ = proposals(head, maps, monkeypatch, MMDET)
+    assert sizes == [150]
+    assert len(expected) == 30
+    assert_same(found, expected)
+
+
+def test_all_boxes_where_the_best_do_not_do(head, monkeypatch):
+    logits, deltas = random_maps(0, 1e-3)
+    # the 270 anchors of the first 18 cells come first, moved to one place
+    logits[0].view(15, -1)[:, :18] += 10
+    by_cell = deltas[0].view(15, 4, -1)
+    by_cell[:, :2, :18] = 1e4
+    maps = logits, deltas
+    found, sizes = proposals(head, maps, monkeypatch)
+    expected, _ = proposals(head, maps, monkeypatch, MMDET)
+    assert sizes == [150, 1000]
+    assert_same(found, expected)
+
+
+def test_training_looks_at_all(head, monkeypatch):
+    maps = random_maps(0.2, 1e-3)
+    settings = dict(nms_pre=2000, max_per_img=2000)
+    _, sizes = proposals(head, maps, monkeypatch, **settings)
+    assert sizes == [2000]
+
+
+def test_other_nms_looks_at_all(head, monkeypatch):
+    maps = random_maps(0.2, 1e-3)
+    nms = dict(type='soft_nms', iou_threshold=0.7)
+    soft = dict(nms=nms, nms_pre=200, max_per_img=10)
+    found, _ = proposals(head, maps, monkeypatch, **soft)
+    expected, _ = proposals(head, maps, monkeypatch, MMDET, **soft)
+    assert_same(found, expected)
+
+
+def test_several_levels_look_at_all(monkeypatch):
+    path = FOLDER / 'faster-rcnn_fbnetv3-g-fpn_8xb4-450k_coco.py'
+    head = build(path)
+    sizes = (56, 80), (28, 40), (14, 20), (7, 10), (4, 5)
+    generator = torch.Generator().manual_seed(0)
+    maps = tuple(
+        [torch.randn(1, n, *size, generator=generator) / 5 for size in sizes]
+        for n in (3, 12)
+    )
+    settings = dict(max_per_img=30)
+    found, boxes = proposals(head, maps, monkeypatch, **settings)
+    expected, _ = proposals(head, maps, monkeypatch, MMDET, **settings)
+    assert boxes == [1000 + 1000 + 840 + 210 + 60]  # at most 1000 a level
+    assert_same(found, expected)
