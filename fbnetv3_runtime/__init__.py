@@ -21,7 +21,7 @@ others are done, and the status is 2.
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import io
 import json
 import math
@@ -30,7 +30,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from colorsys import hsv_to_rgb
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -127,23 +127,7 @@ class Detector:
         picture = read_image(image)
         pixels, fit = self._resize(picture)
         with self._one_line_errors('run'):
-            found = self._run(pixels[None])
-            boxes, scores = found['boxes'], found['scores']
-            labels = found['labels']
-        # a fixed size has a margin beside the picture
-        inside = (boxes[:, :2] <= fit).all(1)
-        keep = inside & (scores >= self._score_thr)
-        size = np.array(picture.size * 2, np.float32)
-        factors = (np.array(fit * 2) / size).astype(np.float32)
-        boxes = (boxes[keep] / factors).clip(0, size)
-        masks = found.get('masks')
-        if masks is not None:
-            threshold = self.metadata['mask_thr']
-            masks = paste_masks(masks[keep], boxes, picture.size, threshold)
-        classes = dict(enumerate(self.metadata['classes']))
-        labels = labels[keep]
-        names = [classes.get(i, f'class {i}') for i in labels.tolist()]
-        return Result(boxes, scores[keep], labels, names, masks)
+            return self._interpret(self._run(pixels[None]), picture.size, fit)
 
     def predict_batch(self, images: Iterable[Picture]) -> Iterator[Result]:
         """Yield the result of each image, read when its turn comes."""
@@ -198,6 +182,29 @@ class Detector:
             pixels[: fit[1], : fit[0]] = inner
         return pixels, fit
 
+    def _interpret(
+        self,
+        found: dict[str, np.ndarray],
+        size: tuple[int, int],
+        fit: tuple[int, int],
+    ) -> Result:
+        """Return what the network found in pixels of a picture of a size."""
+        scores = found['scores']
+        # an input of fixed size has a margin beside the picture
+        inside = (found['boxes'][:, :2] <= fit).all(1)
+        keep = inside & (scores >= self._score_thr)
+        corner = np.array(size * 2, np.float32)
+        factors = (np.array(fit * 2) / corner).astype(np.float32)
+        boxes = (found['boxes'][keep] / factors).clip(0, corner)
+        labels = found['labels'][keep]
+        classes = dict(enumerate(self.metadata['classes']))
+        names = [classes.get(i, f'class {i}') for i in labels.tolist()]
+        masks = None
+        if 'masks' in found:
+            threshold = self.metadata['mask_thr']
+            masks = paste_masks(found['masks'][keep], boxes, size, threshold)
+        return Result(boxes, scores[keep], labels, names, masks)
+
     @contextmanager
     def _one_line_errors(self, done: str) -> Iterator[None]:
         try:
@@ -236,7 +243,7 @@ def read_image(image: Picture) -> Image.Image:
             return _to_rgb(file)
     except Exception as error:  # decoders raise anything
         raise ValueError(
-            f'{os.fspath(image)} is no readable image: {_one_line(error)}'
+            f'{image} is no readable image: {_one_line(error)}'
         ) from error
 
 
@@ -271,7 +278,7 @@ def read_metadata(model: str | os.PathLike) -> dict:
         raise ValueError('it has no metadata of the name fbnetv3')
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
-            f'{os.fspath(model)} is no exported FBNetV3 detector: '
+            f'{model} is no exported FBNetV3 detector: '
             f'{_one_line(error)}; {REMEDY}'
         ) from error
 
@@ -323,7 +330,8 @@ def _check_metadata(metadata: dict) -> dict:
         resize, size = metadata['resize'], metadata['size'] or [1, 1]
         sides = [*resize['scale'], *size]
         right = (
-            {type(name) for name in metadata['classes']} == {str}
+            type(metadata['classes']) is list
+            and {type(name) for name in metadata['classes']} == {str}
             and resize['keep_ratio'] is True
             and [len(resize['scale']), len(size)] == [2, 2]
             and all(type(s) is int and 0 < s <= MAX_SIDE for s in sides)
@@ -378,7 +386,8 @@ def _find_backend(name: str | None) -> Callable[[str, int | None], Run]:
         )
     names = [name] if name else [*BACKENDS]
     for candidate in names:
-        if importlib.util.find_spec(candidate):
+        with suppress(ImportError):
+            importlib.import_module(candidate)
             return BACKENDS[candidate]
     raise ImportError(
         f'{" or ".join(names)} is missing: pip install {names[0]}'
@@ -465,10 +474,8 @@ def _frame(
     x1, y1, x2, y2 = box
     pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), None, 'black', line + 2)
     pen.rectangle(box, None, color, line)
-    width, height = (
-        pen.textlength(text, font) + font.size // 2,
-        1.3 * font.size,
-    )
+    height = 1.3 * font.size
+    width = pen.textlength(text, font) + height / 2.6
     left = min(max(x1, 0), picture.width - width)
     top = y1 - height if y1 >= height else y1
     pen.rectangle((left, top, left + width, top + height), color)
@@ -522,15 +529,15 @@ def _plan(args: argparse.Namespace) -> dict[Path, str]:
         raise ValueError('give either IMAGES or --video')
     names: dict[Path, Path] = {}
     for path in map(Path, args.images):
-        found = [path]
         if path.is_dir():
-            found = [
+            files = (
                 f for f in path.rglob('*') if f.suffix.lower() in SUFFIXES
-            ]
-            if not found:
-                raise ValueError(f'{path} is a folder without {SUFFIXES}')
-        folder = path if path.is_dir() else path.parent
-        names |= {file: file.relative_to(folder) for file in sorted(found)}
+            )
+            names |= {file: file.relative_to(path) for file in sorted(files)}
+        else:
+            names[path] = Path(path.name)
+    if not names and args.images:
+        raise ValueError(f'{args.images} have no files that end in {SUFFIXES}')
     targets: dict[str, str] = {}
     for name in names.values():
         stem = name.with_suffix('').as_posix()
@@ -539,65 +546,82 @@ def _plan(args: argparse.Namespace) -> dict[Path, str]:
             number += 1
             target = f'{stem}_{number}.jpg'
         targets[target.lower()] = target
+    _check_outputs(args, [args.model, *names], targets.values())
+    return dict(zip(names, targets.values(), strict=True))
+
+
+def _check_outputs(
+    args: argparse.Namespace,
+    sources: Iterable[str | Path],
+    targets: Iterable[str],
+) -> None:
+    """Refuse to write upon what is read, or where it would be found."""
     outputs = [Path(args.json)] if args.json else []
     if args.out_dir:
-        outputs += [Path(args.out_dir, name) for name in targets.values()]
-    sources = {Path(path).resolve() for path in (args.model, *names)}
+        folder = Path(args.out_dir)
+        outputs += [folder / target for target in targets]
+        around = {folder.resolve(), *folder.resolve().parents}
+        if not around.isdisjoint(Path(path).resolve() for path in args.images):
+            raise ValueError(
+                f'--out-dir {folder} lies in a folder whose images are to be '
+                'read; choose one elsewhere'
+            )
+    inputs = {Path(path).resolve() for path in sources}
     for output in outputs:
-        if output.is_dir() or output.resolve() in sources:
+        if output.is_dir() or output.resolve() in inputs:
             raise ValueError(
                 f'{output} exists, and is a folder or what is to be read; '
                 'write to another'
             )
-    return dict(zip(names, targets.values(), strict=True))
 
 
 def _detect(
     detector: Detector, files: dict[Path, str], video: str | None
-) -> Iterator[tuple[dict, Image.Image, Result]]:
-    """Yield what to say of an image first, the image, what was found."""
+) -> Iterator[tuple[dict, str, Image.Image, Result]]:
+    """Yield a start of JSON, the picture's path, the image and the result."""
     if video:
         source = int(video) if video.isdecimal() else video
         frames = detector.predict_video(source)
         for number, (frame, found) in enumerate(frames, 1):
             entry = {'file': video, 'frame': number}
             name = f'{Path(video).stem}_{number:06d}.jpg'
-            yield entry | {'picture': name}, Image.fromarray(frame), found
+            yield entry, name, Image.fromarray(frame), found
     for file, name in files.items():
         try:
             picture = read_image(file)
         except ValueError as error:
             _say(str(error))
         else:
-            entry = {'file': str(file), 'picture': name}
-            yield entry, picture, detector.predict(picture)
+            yield {'file': str(file)}, name, picture, detector.predict(picture)
 
 
 def _write(
     args: argparse.Namespace,
-    results: Iterable[tuple[dict, Image.Image, Result]],
+    results: Iterable[tuple[dict, str, Image.Image, Result]],
 ) -> int:
     """Write what was asked for; return the number of results."""
     entries, number = [], 0
     try:
-        for number, (entry, picture, found) in enumerate(results, 1):
-            if sys.stderr.isatty():
-                sys.stderr.write(f'\r{number} images ')
+        for number, (entry, name, picture, found) in enumerate(results, 1):
             if args.out_dir:
-                path = Path(args.out_dir, entry['picture'])
-                with _complete_file(path) as partial:
+                entry['picture'] = name
+                with _complete_file(Path(args.out_dir, name)) as partial:
                     draw(picture, found).save(partial, quality=90)
             if args.json:
                 size = {'width': picture.width, 'height': picture.height}
                 entries.append(entry | size | {'detections': _list(found)})
             if not args.out_dir and not args.json:
                 _print_table(entry['file'], found)
+            elif sys.stderr.isatty():
+                sys.stderr.write(f'\r{number} images ')
     except KeyboardInterrupt:
         if not args.video:  # a camera ends so
             raise
     if args.json:
         with _complete_file(Path(args.json)) as partial:
             partial.write_text(json.dumps(entries))
+    if args.out_dir or args.json:
+        _say(f'{number} images')
     return number
 
 
@@ -636,7 +660,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _say(line: str) -> None:
-    """Write a line to stderr, over the count of images."""
+    """Write a line to stderr, upon the count of images."""
     start = '\r' if sys.stderr.isatty() else ''
     sys.stderr.write(f'{start}{line}\n')
 

@@ -6,6 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from fbnetv3_runtime import Detector
+
 METADATA = dict(
     format=1,
     version='0.1.0',
@@ -22,9 +24,9 @@ METADATA = dict(
 F, I = TensorProto.FLOAT, TensorProto.INT64  # noqa: E741
 
 
-def save(path, nodes, constants, metadata, masks=None, size=None):
+def save(path, nodes, constants, metadata, masks=None):
     """Write a model of these nodes, which give boxes, scores and labels."""
-    height, width = size or ('height', 'width')
+    height, width = metadata['size'] or ('height', 'width')
     constants = dict(constants)
     outputs = [
         helper.make_tensor_value_info('boxes', F, ['D', 4]),
@@ -54,23 +56,23 @@ def save(path, nodes, constants, metadata, masks=None, size=None):
         graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9
     )
     onnx.checker.check_model(model, full_check=True)
-    if metadata is not None:
-        helper.set_model_props(model, {'fbnetv3': json.dumps(metadata)})
+    helper.set_model_props(model, {'fbnetv3': json.dumps(metadata)})
     onnx.save(model, path)
     return path
 
 
-def save_colors(path, masks=None, size=None, **metadata):
+def save_colors(path, masks=None, **metadata):
     """Write a detector of four things, whose results are known by hand.
 
     The first is always at BOX, with score 0.95. The others cover the whole
-    input; their scores are the mean red, green and blue, of 255.
+    input; their scores are red, green and blue of its first pixel, of 255.
     """
     node = helper.make_node
     nodes = [
-        node('Cast', ['image'], ['pixels'], to=F),
-        node('ReduceMean', ['pixels', 'axes'], ['mean'], keepdims=0),
-        node('Div', ['mean', 'white'], ['color']),
+        node('Reshape', ['image', 'flat'], ['values']),
+        node('Gather', ['values', 'rgb'], ['first_pixel']),
+        node('Cast', ['first_pixel'], ['pixel'], to=F),
+        node('Div', ['pixel', 'white'], ['color']),
         node('Concat', ['sure', 'color'], ['scores'], axis=0),
         node('Identity', ['numbers'], ['labels']),
         node('Shape', ['image'], ['shape']),
@@ -82,7 +84,8 @@ def save_colors(path, masks=None, size=None, **metadata):
         node('Concat', ['first', 'wholes'], ['boxes'], axis=0),
     ]
     constants = dict(
-        axes=np.array([0, 1, 2]),
+        flat=np.array([-1]),
+        rgb=np.array([0, 1, 2]),
         white=np.array([255], np.float32),
         sure=np.array([0.95], np.float32),
         numbers=np.arange(4),
@@ -92,13 +95,13 @@ def save_colors(path, masks=None, size=None, **metadata):
         three_rows=np.array([3, 4]),
         first=np.array([BOX], np.float32),
     )
-    return save(path, nodes, constants, METADATA | metadata, masks, size)
+    return save(path, nodes, constants, METADATA | metadata, masks)
 
 
 BOX = [30, 60, 90, 120]  # in pixels of the input
 
 
-def save_echo(path, size=None, **metadata):
+def save_echo(path, **metadata):
     """Write a detector whose scores are the pixels of its input, of 255."""
     node = helper.make_node
     nodes = [
@@ -117,4 +120,10 @@ def save_echo(path, size=None, **metadata):
         column=np.array([-1, 1]),
         noughts=np.zeros((1, 4), np.float32),
     )
-    return save(path, nodes, constants, METADATA | metadata, size=size)
+    return save(path, nodes, constants, METADATA | metadata)
+
+
+def network_input(echo, image, backend=None):
+    """Return the pixels that the network of ``save_echo`` gets, flat."""
+    scores = Detector(echo, backend, threads=1).predict(image).scores
+    return (255 * scores).round().astype(np.uint8)
