@@ -15,6 +15,13 @@ register_ops()  # before anything imports mmcv.ops
 from .checkpoints import register_schemes  # noqa: E402
 from .datasets import DigitScenes  # noqa: E402
 from .ema import D2GoEMA, D2GoEMAHook  # noqa: E402
+from .faults import (  # noqa: E402
+    DurableCheckpointHook,
+    ExactResumeHook,
+    FiniteLossHook,
+    StopOnSignalHook,
+    register_atomic_backend,
+)
 from .hooks import ChannelsLastHook, CheckSettingsHook  # noqa: E402
 from .models import (  # noqa: E402
     ExportedDetector,
@@ -28,6 +35,7 @@ from .models import (  # noqa: E402
 from .norms import NaiveSyncBN  # noqa: E402
 
 register_schemes()
+register_atomic_backend()
 
 __version__ = '0.1.0'
 __all__ = [
@@ -37,11 +45,15 @@ __all__ = [
     'D2GoEMAHook',
     'DigitScenes',
     'ExportedDetector',
+    'DurableCheckpointHook',
+    'ExactResumeHook',
     'FBNetV3',
     'FBNetV3MaskHead',
     'FBNetV3RPNHead',
     'FBNetV3RoIExtractor',
     'FBNetV3RoIHead',
     'FBNetV3SharedHead',
+    'FiniteLossHook',
     'NaiveSyncBN',
+    'StopOnSignalHook',
 ]

@@ -11,7 +11,7 @@ FLOORS = (  # the ground first; parts of one floor do not know each other
     {'archs', 'ema', 'norms', 'mmcv_ext'},
     {'layers', 'ops'},
     {'models', 'datasets', 'checkpoints'},
-    {'settings'},
+    {'settings', 'faults'},
     {'hooks', 'cli', 'inference', 'logs', 'visualization'},
     {'__init__'},
     {'deploy', 'doctor'},  # above all: only their tools import them

@@ -3,4 +3,11 @@ _base_ = 'mmdet::_base_/default_runtime.py'
 custom_imports = dict(imports=['fbnetv3_mmdet'])
 
 # A dict, not custom_hooks: a child config adds hooks without losing this one.
-default_hooks = dict(check_settings=dict(type='CheckSettingsHook'))
+default_hooks = dict(
+    check_settings=dict(type='CheckSettingsHook'),
+    # docs/reliability.md says what these are for
+    checkpoint=dict(type='DurableCheckpointHook'),
+    finite_loss=dict(type='FiniteLossHook', interval=1),
+    stop_on_signal=dict(type='StopOnSignalHook'),
+    exact_resume=dict(type='ExactResumeHook'),
+)

@@ -2,7 +2,11 @@
 
 from .fitting import Fit, compare
 from .names import from_d2go, from_timm, is_extra, to_d2go
-from .reading import allow_training_checkpoints, read_checkpoint
+from .reading import (
+    allow_training_checkpoints,
+    check_checkpoint,
+    read_checkpoint,
+)
 from .schemes import read_d2go, read_timm, register_schemes
 from .zoo import ZOO, Published, fetch
 
@@ -11,6 +15,7 @@ __all__ = [
     'Fit',
     'Published',
     'allow_training_checkpoints',
+    'check_checkpoint',
     'compare',
     'fetch',
     'from_d2go',

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import functools
+import zipfile
 from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any
@@ -66,6 +67,25 @@ def read_checkpoint(path: str, map_location: Any = 'cpu') -> Any:
             f'checkpoint={path!r} is not a whole file of torch.save '
             f'({_reason(error)}); download or copy it again'
         ) from None
+
+
+def check_checkpoint(path: str) -> None:
+    """Check that a checkpoint file is whole, to its last byte.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: As for :func:`read_checkpoint`; or a checksum is wrong.
+    """
+    read_checkpoint(path)
+    # which leaves out the checksums
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        if broken:
+            raise ValueError(
+                f'checkpoint={path!r} is damaged: wrong checksum of '
+                f'{broken!r} in it; download or copy it again'
+            )
 
 
 def _reason(error: BaseException) -> str:

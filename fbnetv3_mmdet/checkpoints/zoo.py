@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import sys
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import HTTPError
@@ -14,7 +13,7 @@ import torch
 from filelock import FileLock  # torch depends on it
 from mmengine.logging import print_log
 
-from .reading import read_checkpoint
+from .reading import check_checkpoint
 
 _TRIES = 3
 _MODELS = 'https://mobile-cv.s3-us-west-2.amazonaws.com/d2go/models'
@@ -87,7 +86,7 @@ def _download(file: Published, path: Path, scheme: str) -> None:
                 file.sha256 or None,
                 progress=sys.stderr.isatty(),
             )
-            _check(part)
+            check_checkpoint(str(part))
             os.replace(part, path)
             return
         # torch.hub tells a wrong hash by a RuntimeError
@@ -106,14 +105,3 @@ def _download(file: Published, path: Path, scheme: str) -> None:
         f'{file.url} could not be downloaded: {reason}; or download it by '
         f'hand and give {scheme}PATH instead'
     )
-
-
-def _check(path: Path) -> None:
-    """Raise a ValueError unless a file is a whole checkpoint."""
-    read_checkpoint(str(path))
-    # which leaves out the checksums
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-        if broken:
-            raise ValueError(f'wrong checksum of {broken!r} in it')

@@ -1,0 +1,144 @@
+"""Ends a training as asked by Ctrl-C or a scheduler."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+from mmengine.dist import all_reduce, get_world_size, is_main_process
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from .stopping import stop
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_ECHO = 1.0  # seconds in which torchrun passes a signal on that all got
+
+
+@HOOKS.register_module()
+class StopOnSignalHook(Hook):
+    """On SIGINT or SIGTERM, save a checkpoint and end the process.
+
+    That is at the end of the iteration, or at once in an evaluation. The
+    exit status is the shell's, 128 and the signal's number: 130 for Ctrl-C,
+    143 for SIGTERM. A second signal ends the process without saving. Of
+    several processes all stop after the same iteration, and one saves.
+
+    The run's ``CheckpointHook`` says where and what to save.
+    """
+
+    priority = 'LOWEST'  # the iteration is complete, and perhaps saved
+
+    def __init__(self) -> None:
+        self._signal = 0
+        self._since = 0.0
+        self._handlers: dict[int, Any] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Begin to listen; workers of data loaders get deaf."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # where Python allows no handlers
+        self._handlers = {n: signal.signal(n, self._note) for n in _SIGNALS}
+        loops = (runner.train_loop, runner.val_loop)
+        for loader in (loop.dataloader for loop in loops if loop is not None):
+            loader.worker_init_fn = _DeafInit(loader.worker_init_fn)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave signals to whoever had them before."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        """Stop where a signal came in this iteration."""
+        number = self._agreed()
+        if number:
+            done = runner.iter + 1
+            _end(runner, number, done, f'{runner.epoch}_iter_{done}')
+
+    def after_val_iter(self, runner: Runner, *args, **kwargs) -> None:
+        """Stop in an evaluation, which a resumed run repeats."""
+        if self._signal:
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):  # evaluations swap the weights
+                    hook._swap_ema_parameters()
+            self.after_val(runner)
+
+    def after_val(self, runner: Runner) -> None:
+        """Stop where a signal came while the metrics were computed."""
+        if self._signal:
+            _end(runner, self._signal, runner.iter, str(runner.epoch))
+
+    def _note(self, number: int, frame: Any) -> None:
+        if not self._signal:
+            self._signal, self._since = number, time.monotonic()
+        elif time.monotonic() - self._since > _ECHO:
+            os._exit(128 + number)
+
+    def _agreed(self) -> int:
+        """Return a signal that any of the processes got, or 0."""
+        if get_world_size() == 1:
+            return self._signal
+        number = torch.tensor(self._signal)
+        all_reduce(number, 'max')
+        return int(number)
+
+
+def _end(runner: Runner, number: int, done: int, epoch: str) -> NoReturn:
+    """Save a checkpoint and end the process.
+
+    Args:
+        runner: The run.
+        number: The signal.
+        done: How many iterations are complete.
+        epoch: What a checkpoint is called after that is named by epochs.
+    """
+    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+    saved = 'not saved, as the run has no CheckpointHook'
+    for hook in hooks[:1]:
+        step = epoch if hook.by_epoch else done
+        name = hook.filename_tmpl.format(step)
+        path = str(hook.file_backend.join_path(hook.out_dir, name))
+        if hook.last_ckpt != path:
+            meta = dict(epoch=runner.epoch, iter=done)
+            hook._save_checkpoint_with_step(runner, step, meta)
+        saved = f'saved as {path}; go on with --resume'
+    status = 128 + number
+    if not is_main_process():
+        raise SystemExit(status)
+    name = signal.Signals(number).name
+    stop(runner, f'stopped by {name}: iteration {done} is {saved}', status)
+
+
+class _DeafInit:
+    """Has a data loader's worker live through signals to its process group.
+
+    Its parent needs another batch or two, and tells the worker when to end.
+
+    Args:
+        init: The ``worker_init_fn`` that the loader had.
+    """
+
+    def __init__(self, init: Callable[[int], None] | None) -> None:
+        self._init = init
+
+    def __call__(self, worker_id: int) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(
+            target=_obey, args=(os.getppid(),), daemon=True
+        ).start()
+        if self._init is not None:
+            self._init(worker_id)
+
+
+def _obey(parent: int) -> None:
+    """End this process when its parent sends SIGTERM, nobody else."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
