@@ -22,7 +22,11 @@ from .faults import (  # noqa: E402
     StopOnSignalHook,
     register_atomic_backend,
 )
-from .hooks import ChannelsLastHook, CheckSettingsHook  # noqa: E402
+from .hooks import (  # noqa: E402
+    ChannelsLastHook,
+    CheckSettingsHook,
+    ReuseMemoryHook,
+)
 from .models import (  # noqa: E402
     ExportedDetector,
     FBNetV3,
@@ -55,5 +59,6 @@ __all__ = [
     'FBNetV3SharedHead',
     'FiniteLossHook',
     'NaiveSyncBN',
+    'ReuseMemoryHook',
     'StopOnSignalHook',
 ]

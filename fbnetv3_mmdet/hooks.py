@@ -1,11 +1,19 @@
 """Hooks registered in MMEngine's ``HOOKS``."""
 
+import ctypes
+import platform
+
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import AmpOptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from .settings import check_settings
+
+# of glibc's malloc.h
+M_TRIM_THRESHOLD = -1
+M_MMAP_MAX = -4
 
 
 # In the root registry: a config of any default scope finds it.
@@ -36,10 +44,36 @@ class CheckSettingsHook(Hook):
 class ChannelsLastHook(Hook):
     """Keep 4-D weights, and so all features, in channels_last memory format.
 
-    The results are those of the default format but for rounding. On CPU a
-    training step of FBNetV3 detectors takes about half the time.
+    The results are those of the default format but for rounding. A training
+    step of FBNetV3 detectors takes about half the time on a CPU. Tensor cores
+    want this format too; in float32 a GPU's depthwise convolutions do not, and
+    the format stays what it is.
     """
 
     def before_run(self, runner: Runner) -> None:
-        """Convert the model in place."""
-        runner.model.to(memory_format=torch.channels_last)
+        """Convert the model in place, where it helps."""
+        mixed = isinstance(runner.optim_wrapper, AmpOptimWrapper)
+        if mixed or _on_cpu(runner):
+            runner.model.to(memory_format=torch.channels_last)
+
+
+@HOOKS.register_module()
+class ReuseMemoryHook(Hook):
+    """Keep freed memory for the next step of a training on the CPU.
+
+    By default the C library returns every large tensor to the system, which
+    clears its pages anew in each step: a third of the time of one with 512
+    RoIs an image. Results are the same. It takes the C library of most Linux
+    systems, glibc; elsewhere this does nothing.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Set the C library up."""
+        if _on_cpu(runner) and platform.libc_ver()[0] == 'glibc':
+            libc = ctypes.CDLL(None)
+            libc.mallopt(M_MMAP_MAX, 0)
+            libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
+
+
+def _on_cpu(runner: Runner) -> bool:
+    return next(runner.model.parameters()).device.type == 'cpu'

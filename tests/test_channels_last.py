@@ -2,8 +2,10 @@
 
 import copy
 
+import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from test_configs import DEFAULT, build, total_loss
 
 from fbnetv3_mmdet import ChannelsLastHook
@@ -12,8 +14,9 @@ from fbnetv3_mmdet import ChannelsLastHook
 class Run:
     """What the hook sees of a runner."""
 
-    def __init__(self, model):
+    def __init__(self, model, optim_wrapper=None):
         self.model = model
+        self.optim_wrapper = optim_wrapper
 
 
 def test_loss_and_gradients_are_those_of_the_default_format():
@@ -40,3 +43,14 @@ def test_loss_and_gradients_are_those_of_the_default_format():
         torch.testing.assert_close(
             one.grad, other.grad, rtol=1e-6, atol=1e-9, msg=name
         )
+
+
+@pytest.mark.parametrize(
+    ('wrapper', 'converted'), [(OptimWrapper, False), (AmpOptimWrapper, True)]
+)
+def test_an_accelerator_wants_it_in_half_precision_only(wrapper, converted):
+    model = torch.nn.Conv2d(8, 8, 3, device='meta')  # not on the CPU
+    run = Run(model, wrapper.__new__(wrapper))
+    ChannelsLastHook().before_run(run)
+    weight = model.weight
+    assert converted == weight.is_contiguous(memory_format=torch.channels_last)

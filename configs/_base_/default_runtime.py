@@ -5,6 +5,8 @@ custom_imports = dict(imports=['fbnetv3_mmdet'])
 # A dict, not custom_hooks: a child config adds hooks without losing this one.
 default_hooks = dict(
     check_settings=dict(type='CheckSettingsHook'),
+    channels_last=dict(type='ChannelsLastHook'),
+    reuse_memory=dict(type='ReuseMemoryHook'),
     # docs/reliability.md says what these are for
     checkpoint=dict(type='DurableCheckpointHook'),
     finite_loss=dict(type='FiniteLossHook', interval=1),

@@ -26,6 +26,5 @@ custom_hooks = [
         priority=49)
 ]
 default_hooks = dict(
-    channels_last=dict(type='ChannelsLastHook'),
     logger=dict(interval=20),
     checkpoint=dict(interval=100, max_keep_ckpts=2))
