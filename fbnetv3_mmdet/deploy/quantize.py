@@ -1,0 +1,194 @@
+"""The networks of an exported detector in 8-bit integers.
+
+ONNX Runtime's quantizer does it, after training: activations are unsigned, of
+the range seen in calibration images; weights are signed, a scale for each
+output channel. Proposals, suppression and box decoding stay as they are.
+
+Weights have 7 bits: processors without VNNI add two products of 8 bits in 16,
+where 8-bit weights overflow. With 7 the file gives the same everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantType,
+)
+from onnxruntime.quantization.calibrate import TensorsData, create_calibrator
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.quant_utils import (
+    save_and_reload_model_with_shape_infer,
+)
+
+from fbnetv3_runtime import read_metadata
+
+from .export import KEY
+
+WEIGHTED = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')
+JOINING = ('Relu', 'Add')  # in integers where what they join is
+QUANTIZED = ('QuantizeLinear', 'DequantizeLinear', 'QLinearConv')
+
+
+class Quantizer:
+    """Quantizes a detector with any choice of its layers.
+
+    Args:
+        path: Of a file that ``tools/export.py`` wrote.
+
+    Attributes:
+        layers (dict): Nodes by name of the layer, such as
+            'backbone.stage0.0.conv', in the order of the file.
+
+    Raises:
+        ValueError: The file is from elsewhere, or quantized already.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.metadata = read_metadata(path)
+        self._model = save_and_reload_model_with_shape_infer(onnx.load(path))
+        operators = {node.op_type for node in self._model.graph.node}
+        if not operators.isdisjoint(QUANTIZED) or 'int8' in self.metadata:
+            raise ValueError(
+                f'{path} is quantized already; give the float file that it '
+                'was made from'
+            )
+        self.layers = _find_layers(self._model.graph)
+        self._ranges: TensorsData | None = None
+
+    def match(self, patterns: Iterable[str]) -> list[str]:
+        """Return the layers that patterns such as 'rpn_head.*' name.
+
+        Raises:
+            ValueError: A pattern names none.
+        """
+        found: set[str] = set()
+        for pattern in patterns:
+            names = {n for n in self.layers if fnmatchcase(n, pattern)}
+            if not names:
+                raise ValueError(
+                    f'--float={pattern!r} names no layer; the layers are '
+                    f'{[*self.layers]}'
+                )
+            found |= names
+        return [name for name in self.layers if name in found]
+
+    def calibrate(self, inputs: Iterable[np.ndarray]) -> None:
+        """Find the ranges of activations.
+
+        Args:
+            inputs: Of the network, (1, H, W, 3) of uint8 each.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, 'model.onnx')
+            onnx.save(self._model, path)
+            calibrator = create_calibrator(
+                path,
+                [*WEIGHTED, *JOINING],
+                str(path.with_name('augmented.onnx')),
+                CalibrationMethod.MinMax,
+            )
+            for image in inputs:  # one at a time: memory stays small
+                calibrator.collect_data(_Reader(image))
+            self._ranges = calibrator.compute_data()
+
+    def build(self, layers: Collection[str]) -> onnx.ModelProto:
+        """Return the detector with these layers in integers."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self._model)
+        nodes = [node for name in layers for node in self.layers[name]]
+        joining = _find_joining(model.graph, nodes)
+        if nodes:
+            with _quiet():
+                quantizer = QDQQuantizer(
+                    model,
+                    per_channel=True,
+                    reduce_range=True,
+                    weight_qType=QuantType.QInt8,
+                    activation_qType=QuantType.QUInt8,
+                    # the quantizer writes into it
+                    tensors_range=TensorsData(
+                        CalibrationMethod.MinMax, dict(self._ranges.items())
+                    ),
+                    nodes_to_quantize=[*nodes, *joining],
+                    nodes_to_exclude=[],
+                    op_types_to_quantize=[*WEIGHTED, *JOINING],
+                    extra_options={},
+                )
+                quantizer.quantize_model()
+            model = quantizer.model.model
+        self._describe(model, layers)
+        return model
+
+    def _describe(
+        self, model: onnx.ModelProto, layers: Collection[str]
+    ) -> None:
+        """Enter what was done, and nothing else, into the metadata."""
+        how = dict(
+            activations='uint8',
+            weights='int8 of 7 bits, per channel',
+            float=[name for name in self.layers if name not in layers],
+        )
+        facts = json.dumps(self.metadata | dict(int8=how))
+        del model.metadata_props[:]
+        onnx.helper.set_model_props(model, {KEY: facts})
+        del model.graph.value_info[:]
+
+
+class _Reader(CalibrationDataReader):
+    """Hands over one image."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        self._images = iter([dict(image=image)])
+
+    def get_next(self) -> Mapping[str, np.ndarray] | None:
+        return next(self._images, None)
+
+
+def _find_layers(graph: onnx.GraphProto) -> dict[str, list[str]]:
+    """Return names of nodes by the names of the modules they come from.
+
+    A module may have several: each level of a feature pyramid has one.
+    """
+    weights = {tensor.name for tensor in graph.initializer}
+    layers: dict[str, list[str]] = {}
+    for node in graph.node:
+        if node.op_type in WEIGHTED and node.input[1] in weights:
+            name = node.input[1].removeprefix('detector.')
+            layers.setdefault(name.removesuffix('.weight'), []).append(
+                node.name
+            )
+    return layers
+
+
+def _find_joining(graph: onnx.GraphProto, nodes: Collection[str]) -> list[str]:
+    """Return nodes all of whose inputs are integers if these nodes are."""
+    integer: set[str] = set()
+    joining = []
+    for node in graph.node:
+        joins = node.op_type in JOINING and integer.issuperset(node.input)
+        if joins:
+            joining.append(node.name)
+        if joins or node.name in nodes:
+            integer.update(node.output)
+    return joining
+
+
+@contextmanager
+def _quiet():
+    """Keep the quantizer from remarks on what is meant as it is."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,195 @@
+"""How well, and how fast, a file detects."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from fbnetv3_runtime import Detector, Result, encode_mask, read_image
+
+from ..settings.coco import read_contents
+
+CONFIDENT = 0.5  # least score of what another file must find, too
+
+
+class Run(NamedTuple):
+    """What a file found in images.
+
+    Attributes:
+        results: Of each image.
+        milliseconds: Of the median image, from its pixels to the boxes.
+    """
+
+    results: list[Result]
+    milliseconds: float
+
+
+def run(detector: Detector, files: Iterable[Path]) -> Run:
+    """Detect the objects in image files."""
+    results, seconds = [], []
+    for file in files:
+        picture = read_image(file)
+        start = time.perf_counter()
+        results.append(detector.predict(picture))
+        seconds.append(time.perf_counter() - start)
+    return Run(results, 1000 * median(seconds))
+
+
+class Truth:
+    """What is to be found in images.
+
+    Args:
+        coco: Images, categories and annotations, in COCO's format.
+        ids: Of the images that detections will be of, in their order.
+        categories: Ids of the detections' classes.
+
+    Raises:
+        ValueError: There is nothing to be found; the message continues a
+            sentence that begins with who says so.
+    """
+
+    def __init__(
+        self, coco: Mapping, ids: Sequence[int], categories: Sequence[int]
+    ) -> None:
+        self._ids, self._categories = ids, categories
+        self._coco = COCO()
+        self._coco.dataset = coco
+        with redirect_stdout(StringIO()):
+            self._coco.createIndex()
+        annotations = self._coco.imgToAnns
+        objects = [a for i in ids for a in annotations.get(i, [])]
+        if not objects:
+            raise ValueError('sees no object in these images; give others')
+        self._has_masks = all('segmentation' in a for a in objects)
+
+    def score(self, results: Sequence[Result]) -> dict[str, float]:
+        """Return COCO's metrics in percent: AP, AP50, with masks their own."""
+        entries = _list(results, self._ids, self._categories)
+        kinds = {'bbox': ''}
+        if self._has_masks and results[0].masks is not None:
+            kinds['segm'] = 'mask '
+        scores = {}
+        for kind, prefix in kinds.items():
+            stats = self._evaluate(entries, kind)
+            scores[f'{prefix}AP'], scores[f'{prefix}AP50'] = stats
+        return scores
+
+    def _evaluate(self, entries: list[dict], kind: str) -> tuple:
+        if not entries:
+            return 0.0, 0.0
+        with redirect_stdout(StringIO()):
+            found = self._coco.loadRes([dict(entry) for entry in entries])
+            evaluation = COCOeval(self._coco, found, kind)
+            evaluation.params.imgIds = [*self._ids]
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        return tuple(float(100 * value) for value in evaluation.stats[:2])
+
+
+def agreement(results: Sequence[Result]) -> Truth:
+    """Return a file's confident detections as what another should find.
+
+    Raises:
+        ValueError: There are none.
+    """
+    sure = [_select(result, result.scores >= CONFIDENT) for result in results]
+    ids = range(1, len(results) + 1)
+    labels = {label for result in sure for label in result.labels.tolist()}
+    categories = range(max(labels, default=0) + 1)
+    annotations = _list(sure, ids, categories)
+    for number, annotation in enumerate(annotations, 1):
+        area = annotation['bbox'][2] * annotation['bbox'][3]
+        annotation |= dict(id=number, area=area, iscrowd=0)
+    coco = dict(
+        images=[dict(id=i) for i in ids],
+        categories=[dict(id=i) for i in categories],
+        annotations=annotations,
+    )
+    try:
+        return Truth(coco, ids, categories)
+    except ValueError as error:
+        raise ValueError(
+            f'the model, at a score of {CONFIDENT}, {error}'
+        ) from error
+
+
+def read_truth(
+    path: str, files: Sequence[Path], classes: Sequence[str]
+) -> Truth:
+    """Return the annotations of image files, of a file in COCO's format.
+
+    Raises:
+        ValueError: The file is none, or lacks an image or a class.
+    """
+    try:
+        names = read_contents(path).classes
+    except ValueError as error:
+        raise ValueError(f'--ann={path!r} {error}') from error
+    missing = [name for name in classes if name not in names]
+    if missing:
+        raise ValueError(
+            f'--ann={path!r} has the categories {[*names]}, and not '
+            f'{missing}, which the model detects; give annotations of its '
+            'classes'
+        )
+    coco = json.loads(Path(path).read_bytes())
+    coco.setdefault('annotations', [])
+    by_name = {image['file_name']: image['id'] for image in coco['images']}
+    by_class = {item['name']: item['id'] for item in coco['categories']}
+    ids = [_find(by_name, file) for file in files]
+    if None in ids:
+        raise ValueError(
+            f'--ann={path!r} has no image {files[ids.index(None)]}; give '
+            'annotations of the calibration images'
+        )
+    try:
+        return Truth(coco, ids, [by_class[name] for name in classes])
+    except ValueError as error:
+        raise ValueError(f'--ann={path!r} {error}') from error
+
+
+def _find(ids: Mapping[str, int], file: Path) -> int | None:
+    """Return the id of the image whose name a path ends with."""
+    parts = file.absolute().parts
+    names = ('/'.join(parts[-n:]) for n in range(1, len(parts)))
+    return next((ids[name] for name in names if name in ids), None)
+
+
+def _select(result: Result, keep: np.ndarray) -> Result:
+    boxes, scores, labels, names, masks = result
+    names = [name for name, kept in zip(names, keep, strict=True) if kept]
+    masks = None if masks is None else masks[keep]
+    return Result(boxes[keep], scores[keep], labels[keep], names, masks)
+
+
+def _list(
+    results: Sequence[Result], ids: Sequence[int], categories: Sequence[int]
+) -> list[dict]:
+    """Return detections as COCO has them."""
+    entries = []
+    for image, result in zip(ids, results, strict=True):
+        corners, sides = np.split(result.boxes.astype(float), 2, axis=1)
+        boxes = np.hstack([corners, sides - corners]).tolist()
+        for i, label in enumerate(result.labels.tolist()):
+            if label < len(categories):
+                entry = dict(
+                    image_id=image,
+                    category_id=categories[label],
+                    bbox=boxes[i],
+                    score=float(result.scores[i]),
+                )
+                if result.masks is not None:
+                    entry['segmentation'] = encode_mask(result.masks[i])
+                entries.append(entry)
+    return entries
