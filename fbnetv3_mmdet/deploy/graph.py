@@ -20,6 +20,7 @@ from mmdet.models.detectors import TwoStageDetector
 from torch import Tensor, nn
 
 NEVER = -1.0  # a score below every threshold
+NOWHERE = -1e4  # px, off every picture; a box of this has no area
 
 
 @torch.library.custom_op('fbnetv3_mmdet::nms', mutates_args=())
@@ -216,6 +217,23 @@ def _move_apart(boxes: Tensor, lengths: Sequence[int]) -> Tensor:
     return boxes + level * (boxes.max() + 1)
 
 
-def _pool(extractor: nn.Module, feats: Sequence[Tensor], boxes: Tensor):
+def _pool(
+    extractor: nn.Module, feats: Sequence[Tensor], boxes: Tensor
+) -> Tensor:
+    """Return (R, channels, P, P) of regions (R, 4).
+
+    Every level pools every region, those of other levels moved to where
+    there is nothing: they cost little, give 0, and keep the shapes fixed.
+    """
+    feats = feats[extractor.first_level : extractor.num_inputs]
     rois = F.pad(boxes, (1, 0))  # the picture's index in the batch
-    return extractor(feats[: extractor.num_inputs], rois)
+    if len(feats) == 1:
+        return extractor.roi_layers[0](feats[0], rois)
+    level = extractor.map_roi_levels(rois, len(feats))[:, None]
+    pooled = []
+    for i, (layer, feat) in enumerate(
+        zip(extractor.roi_layers, feats, strict=True)
+    ):
+        moved = torch.where(level == i, boxes, NOWHERE)
+        pooled.append(layer(feat, F.pad(moved, (1, 0))))
+    return sum(pooled)
