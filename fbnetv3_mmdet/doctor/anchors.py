@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,6 +79,13 @@ def fit_anchors(boxes: Scaled, cfg: Mapping[str, Any]) -> list[Fit]:
                 fits.append(_fit(boxes, better, _snippet(head, better)))
             return fits
     return []
+
+
+def missed_boxes(boxes: Scaled, fits: Sequence[Fit]) -> np.ndarray:
+    """Return which boxes the anchors in use do not reach, (N,)."""
+    if not fits:
+        return np.zeros(len(boxes.sides), bool)
+    return fits[0].overlaps < IOU
 
 
 def _fit(boxes: Scaled, settings: Mapping[str, Any], snippet: str) -> Fit:

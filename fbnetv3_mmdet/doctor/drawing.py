@@ -23,7 +23,7 @@ NUM_TILES = 24
 MARGIN = 40  # px of the image around a box, at least
 FAR = 3  # times the image: no further out do boxes show
 INK = {ERROR: (200, 30, 30), NOTE: (60, 60, 60)}
-COLORS = ((0, 230, 230), (255, 220, 0))  # of another box, of the box
+COLORS = ((0, 90, 255), (230, 0, 0))  # of another box, of the box
 ORANGE = (215, 110, 0)
 
 
@@ -39,12 +39,13 @@ def draw_defects(
         pictures: What the annotation file says of the images, by id.
         folder: Of the images; None: they are not opened, and grey.
     """
-    tiles = [
-        _tile(finding, place, pictures[place.image], folder)
+    shown = [
+        (finding, place, pictures[place.image])
         for finding in findings
         for place in finding.places[:PER_KIND]
         if place.image in pictures
     ][:NUM_TILES]
+    tiles = [_tile(*what, folder) for what in shown]
     if not tiles:
         return None
     columns = min(COLUMNS, len(tiles))
@@ -147,6 +148,5 @@ def _view(
                 min(max(round((value - start) * scale), -9), TILE + 9)
                 for value, start in zip(box, (left, top) * 2, strict=True)
             ]
-            draw.rectangle(corners, None, 'black', 4)
             draw.rectangle(corners, None, color, 2)
     return view

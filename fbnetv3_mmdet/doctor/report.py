@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from terminaltables import GithubFlavoredMarkdownTable
 
-from .anchors import IOU, Fit, Scaled
+from .anchors import IOU, Fit, Scaled, missed_boxes
 from .annotations import Content
 from .findings import Findings, Place, show
 
@@ -36,7 +36,7 @@ def make_report(
         pooler: Of :func:`fbnetv3_mmdet.doctor.anchors.pooler_shares`.
         findings: Defects.
     """
-    missed = _missed(boxes, fits)
+    missed = missed_boxes(boxes, fits)
     classes = zip(
         map(show, content.names),
         *_counts(content.labels, missed, len(content.names)),
@@ -55,16 +55,7 @@ def make_report(
             for row in classes
         ],
         sizes=_histogram(boxes, missed),
-        anchors=[
-            dict(
-                sizes=fit.sizes,
-                ratios=fit.ratios,
-                missed=fit.missed,
-                mean_iou=float(fit.overlaps.mean()),
-                snippet=fit.snippet,
-            )
-            for fit in fits
-        ],
+        anchors=[*map(_anchors, fits)],
         pooler=pooler and dict(zip(POOLER, pooler, strict=True)),
     )
 
@@ -129,11 +120,14 @@ def _boxes_text(report: dict[str, Any]) -> list[str]:
     return texts
 
 
-def _missed(boxes: Scaled, fits: Sequence[Fit]) -> np.ndarray:
-    """Return which boxes the anchors in use do not reach, (N,)."""
-    if not fits:
-        return np.zeros(len(boxes.sides), bool)
-    return fits[0].overlaps < IOU
+def _anchors(fit: Fit) -> dict[str, Any]:
+    return dict(
+        sizes=fit.sizes,
+        ratios=fit.ratios,
+        missed=fit.missed,
+        mean_iou=float(fit.overlaps.mean()),
+        snippet=fit.snippet,
+    )
 
 
 def _counts(
