@@ -29,7 +29,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = _parse(argv)
     with user_errors():
-        from fbnetv3_mmdet.deploy.export import export
+        from fbnetv3_mmdet.deploy.export import export, metadata
+        from fbnetv3_mmdet.deploy.verify import (
+            compare,
+            describe,
+            input_picture,
+        )
 
         if os.path.lexists(args.target):
             raise ValueError(
@@ -38,8 +43,21 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         cfg = load_config(args.config, args.cfg_options)
         detector = Detector(cfg, args.checkpoint, 'cpu')
+        scale = metadata(cfg, detector, args.size)['resize']['scale']
+        picture = input_picture(detector, args.image, scale, args.size)
         with complete_file(Path(args.target)) as path:
             export(cfg, detector, path, args.size)
+            worst = compare(path, detector, picture)
+            name = args.image or 'a random picture'
+            if not worst.negligible:
+                raise ValueError(
+                    f'{args.target} is not written: what it finds in {name} '
+                    f'is not what MMDetection finds, {worst}; try another '
+                    'with --image, and report this'
+                )
+            about = describe(path)
+    print(f'{args.target}: {about}')
+    print(f'as MMDetection in {name}: {worst}')
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -59,6 +77,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar=('HEIGHT', 'WIDTH'),
         help='take pictures of this size only, which some devices need; '
         'smaller ones are padded (default: any size)',
+    )
+    parser.add_argument(
+        '--image',
+        metavar='FILE',
+        help='what to compare the file with MMDetection on, best with '
+        'objects in it (default: a random picture)',
     )
     add_cfg_options(parser)
     return parser.parse_args(argv)

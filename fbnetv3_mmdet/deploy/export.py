@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
+import onnx_ir
 import torch
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
@@ -60,6 +61,7 @@ def export(
     # stack traces with the paths of this machine
     ClearMetadataAndDocStringPass()(program.model)
     program.model.metadata_props[KEY] = json.dumps(facts)
+    _name_sides(program.model.graph)
     program.save(path, external_data=False)
     onnx.checker.check_model(path, full_check=True)
 
@@ -110,6 +112,16 @@ def _trace(
     sides = {1: Dim.DYNAMIC, 2: Dim.DYNAMIC} if dynamic else {}
     with torch.no_grad():
         return torch.export.export(model, (image,), dynamic_shapes=(sides,))
+
+
+def _name_sides(graph: onnx_ir.Graph) -> None:
+    (image,) = graph.inputs
+    sides = zip(image.shape, ('', 'height', 'width', ''), strict=True)
+    image.shape = onnx_ir.Shape(
+        side if isinstance(side, int) else name for side, name in sides
+    )
+    for output in graph.outputs:
+        output.shape = onnx_ir.Shape(['detections', *output.shape[1:]])
 
 
 def _outputs(model: nn.Module) -> list[str]:

@@ -99,7 +99,7 @@ class ExportableDetector(nn.Module):
         settings = self.detector.data_preprocessor
         x = image.permute(0, 3, 1, 2)
         if not settings._channel_conversion:  # the model takes BGR
-            x = x[:, [2, 1, 0]]
+            x = x.index_select(1, torch.tensor([2, 1, 0]))
         x = x.float() - settings.mean
         if self.divides:
             x = x / settings.std
@@ -141,7 +141,7 @@ class ExportableDetector(nn.Module):
         )[:, 2]
         # of one length always: runtimes plan anew for every other
         kept = torch.cat([kept, kept.new_full((limit,), -1)])[:limit]
-        return boxes[kept.clamp(min=0)], kept >= 0
+        return boxes.index_select(0, kept.clamp(min=0)), kept >= 0
 
     def detect(
         self,
@@ -171,9 +171,10 @@ class ExportableDetector(nn.Module):
             cfg.score_thr,
         )
         index = kept[:, 2] * head.num_classes + kept[:, 0]
-        scores, order = scores.flatten()[index].sort(descending=True)
-        index = index[order[: cfg.max_per_img]]
-        boxes = boxes.reshape(-1, 4)[index]
+        scores = scores.flatten().index_select(0, index)
+        scores, order = scores.sort(descending=True)
+        index = index.index_select(0, order[: cfg.max_per_img])
+        boxes = boxes.reshape(-1, 4).index_select(0, index)
         return boxes, scores[: cfg.max_per_img], index % head.num_classes
 
     def segment(
@@ -197,7 +198,7 @@ def _best(
     if limit <= 0:
         return scores, deltas, priors
     scores, index = scores.topk(torch.sym_min(limit, scores.shape[0]))
-    return scores, deltas[index], priors[index]
+    return scores, deltas.index_select(0, index), priors.index_select(0, index)
 
 
 def _clip(boxes: Tensor, border: Tensor, wanted: bool) -> Tensor:
