@@ -76,4 +76,5 @@ class ReuseMemoryHook(Hook):
 
 
 def _on_cpu(runner: Runner) -> bool:
-    return next(runner.model.parameters()).device.type == 'cpu'
+    # an exported file in the place of a model has no parameters
+    return all(p.device.type == 'cpu' for p in runner.model.parameters())

@@ -48,7 +48,7 @@ ORIENTATION = 0x0112  # EXIF tag
 SUFFIXES = '.bmp .jpeg .jpg .pgm .png .ppm .tif .tiff .webp'.split()
 MASK_OPACITY = 0.45
 LUMA = 0.299, 0.587, 0.114  # ITU-R BT.601
-REMEDY = 'export it with tools/export.py, or where that is done copy it again'
+REMEDY = 'give a file that tools/export.py wrote; if damaged, copy it again'
 
 
 class Result(NamedTuple):

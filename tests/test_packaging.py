@@ -205,6 +205,21 @@ def test_import_without_mmdet_names_the_remedy():
 
 
 @pytest.mark.slow
+def test_mim_finds_the_package_first(installed, tmp_path):
+    """onedl-mim goes by the first installed file, openmim by the first name.
+
+    A console script or a plain top-level module would come before.
+    """
+    site = run(installed, '-c', PURELIB, cwd=tmp_path).strip()
+    (info,) = Path(site).glob('mmdet_fbnetv3-*.dist-info')
+    files = (info / 'RECORD').read_text().splitlines()
+    assert any('__pycache__' in file for file in files)  # as pip installs
+    assert files[0].startswith('fbnetv3_mmdet/')
+    names = (info / 'top_level.txt').read_text().split()
+    assert names == ['fbnetv3_mmdet', 'fbnetv3_runtime']
+
+
+@pytest.mark.slow
 @needs_mim
 def test_mim_trains_and_tests_by_config_name(mim, tmp_path):
     trained = mim(
@@ -219,6 +234,29 @@ def test_mim_trains_and_tests_by_config_name(mim, tmp_path):
     assert 'bbox_mAP' in tested
     for folder in ('fbnetv3_mmdet', 'configs', 'tools'):
         assert str(ROOT / folder) not in trained + tested
+
+
+@pytest.mark.slow
+@needs_mim
+def test_mim_tests_an_exported_file(mim, tmp_path):
+    pytest.importorskip('onnx')
+    from runtime_model import save_colors
+
+    save_colors(tmp_path / 'model.onnx', classes=[*'0123456789'])
+    tested = mim(
+        'test', 'mmdet-fbnetv3', f'{DEMO}.py', '--checkpoint', 'model.onnx',
+        '--work-dir', 'run', *TINY, cwd=tmp_path,
+    )  # fmt: skip
+    assert 'bbox_mAP' in tested
+
+
+@pytest.mark.slow
+def test_runtime_is_installed_as_a_command(installed, tmp_path):
+    printed = run(
+        installed, '-m', 'fbnetv3_runtime', '--help', cwd=tmp_path,
+        PYTHONPATH='',
+    )  # fmt: skip
+    assert printed.startswith('usage: fbnetv3_runtime')
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from fbnetv3_runtime import BACKENDS, Detector, read_metadata
 onnx = pytest.importorskip('onnx')
 from runtime_model import METADATA, save_colors  # noqa: E402
 
-REMEDY = '; export it with tools/export.py, or where that is done copy it ag'
+REMEDY = '; give a file that tools/export.py wrote; if damaged, copy it a'
 
 
 def refused(path, *arguments):
