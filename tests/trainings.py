@@ -7,11 +7,14 @@ to train within a second or two.
 import contextlib
 import multiprocessing
 import os
+import time
 import traceback
 from pathlib import Path
 
 import torch
+import toy  # noqa: F401  so that processes know it
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from fbnetv3_mmdet.checkpoints import read_checkpoint
 from fbnetv3_mmdet.logs import read_records
@@ -29,6 +32,7 @@ PROCESSES.set_forkserver_preload(
         'mmdet.evaluation',
         'mmdet.models',
         'mmdet.visualization',
+        'trainings',
     ]
 )
 
@@ -78,15 +82,19 @@ def small_config(folder, **options):
 
 
 def start(cfg, prepare=None):
-    """Start a training; what it prints goes to ``output.txt``, beside."""
-    output = Path(cfg.work_dir).with_name('output.txt')
-    args = (cfg.to_dict(), str(cfg.filename), output, prepare)
+    """Start a training; what it prints is added to its ``output.txt``.
+
+    Args:
+        cfg (Config): Of the training.
+        prepare (callable): What the process is to call before.
+    """
+    args = (cfg.to_dict(), cfg.filename, _output(cfg), prepare)
     process = PROCESSES.Process(target=_train, args=args)
     process.start()
     return process
 
 
-def finish(process, timeout=300):
+def finish(process, timeout=200):
     """Return the exit status of a process; negative: of which signal."""
     process.join(timeout)
     assert process.exitcode is not None, f'still runs after {timeout} s'
@@ -98,9 +106,17 @@ def train(cfg, prepare=None):
     return finish(start(cfg, prepare))
 
 
+def wait_for(process, cfg, text):
+    """Wait until a training has printed something."""
+    while text not in output_of(cfg):
+        assert process.is_alive(), output_of(cfg)
+        time.sleep(0.02)
+
+
 def output_of(cfg):
-    """Return what the trainings of a config have printed, each."""
-    return Path(cfg.work_dir).with_name('output.txt').read_text()
+    """Return what the trainings of a config have printed."""
+    path = _output(cfg)
+    return path.read_text() if path.exists() else ''
 
 
 def errors_of(cfg):
@@ -108,11 +124,15 @@ def errors_of(cfg):
     return [line for line in lines if line.startswith('error: ')]
 
 
+def _output(cfg):
+    return Path(cfg.work_dir).with_name('output.txt')
+
+
 def state_of(path):
     """Return all that a checkpoint holds by name, but for times and paths."""
     whole = read_checkpoint(str(path))
     parts = 'state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers'
-    return dict(_leaves({part: whole[part] for part in parts}))
+    return dict(_leaves({part: whole.get(part) for part in parts}))
 
 
 def same(one, other):
@@ -141,13 +161,11 @@ def _train(settings, filename, output, prepare):
     ):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+        os.setsid()  # so that a test may kill the workers too
         torch.set_num_threads(1)
         try:
             if prepare is not None:
                 prepare()
-            import fbnetv3_mmdet  # noqa: F401
-            from mmengine.runner import Runner
-
             Runner.from_cfg(Config(settings, filename=filename)).train()
         except Exception:
             traceback.print_exc()

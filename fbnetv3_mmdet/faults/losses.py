@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -53,16 +52,16 @@ class FiniteLossHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: Any = None,
-        outputs: Mapping[str, Any] | None = None,
+        outputs: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Check the loss."""
         self._batch = data_batch
         if not self.every_n_train_iters(runner, self.interval):
             return
         bad = {
-            name: float(value)
+            name: value.item()
             for name, value in (outputs or {}).items()
-            if 'loss' in name and not math.isfinite(value)
+            if 'loss' in name and not torch.isfinite(value)
         }
         if bad:
             terms = {name: v for name, v in bad.items() if name != 'loss'}

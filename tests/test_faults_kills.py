@@ -1,0 +1,72 @@
+"""A training that is killed again and again ends as if it never had been."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+from trainings import (
+    finish,
+    log_of,
+    output_of,
+    same,
+    small_config,
+    start,
+    state_of,
+    train,
+)
+
+MOMENTS = ['iteration'] * 12 + ['writing'] * 6 + ['evaluation'] * 4
+
+
+def wait_for_moment(cfg, process, kind, moments):
+    """Return when a process is to be killed."""
+    before = output_of(cfg)
+    wanted = moments.randint(0, 3)
+    while process.is_alive():
+        new = output_of(cfg)[len(before) :]
+        if kind == 'writing' and list(Path(cfg.work_dir).glob('.*.part')):
+            time.sleep(moments.uniform(0, 0.01))
+            return
+        if kind == 'iteration' and new.count('Iter(train)') > wanted:
+            time.sleep(moments.uniform(0, 0.5))
+            return
+        if kind == 'evaluation' and 'Iter(val)' in new:
+            time.sleep(moments.uniform(0, 0.1))
+            return
+        time.sleep(0.0005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('num_workers', [0, 2])
+def test_kills(tmp_path, num_workers):
+    options = {
+        'train_dataloader.num_workers': num_workers,
+        'train_dataloader.persistent_workers': num_workers > 0,
+        'train_cfg': dict(max_iters=40, val_interval=4),
+        'param_scheduler.1': dict(T_max=40, end=40),
+        'default_hooks.checkpoint.interval': 3,
+        'randomness': dict(seed=0),
+    }
+    for name in 'ab':
+        (tmp_path / name).mkdir()
+    whole = small_config(tmp_path / 'a', **options)
+    assert train(whole) == 0, output_of(whole)
+
+    killed = small_config(tmp_path / 'b', resume=True, **options)
+    moments = random.Random(num_workers)
+    kinds = moments.sample(MOMENTS, len(MOMENTS))[: 22 if num_workers else 22]
+    kills, halves = 0, 0
+    for kind in kinds:
+        process = start(killed)
+        wait_for_moment(killed, process, kind, moments)
+        process.kill()
+        kills += finish(process) == -9
+        halves += len(list(Path(killed.work_dir).glob('.*.part')))
+    assert kills >= 20
+    assert halves, 'no checkpoint was being written in any kill'
+    assert train(killed) == 0, output_of(killed)
+    last = 'iter_40.pth'
+    expected = state_of(Path(whole.work_dir, last))
+    assert same(state_of(Path(killed.work_dir, last)), expected)
+    assert log_of(killed) == log_of(whole)

@@ -1,0 +1,110 @@
+"""Losses and weights that are not finite end a run and are not saved."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import trainings
+from mmengine.runner import Runner
+from toy import toy_config
+from trainings import read_checkpoint
+
+
+def stopped(cfg, capsys):
+    """Train; return the line with which the run ends."""
+    runner = Runner.from_cfg(cfg)
+    with pytest.raises(SystemExit) as caught:
+        runner.train()
+    assert caught.value.code == 1
+    lines = capsys.readouterr().err.splitlines()
+    (line,) = (line for line in lines if line.startswith('error: '))
+    return line, runner
+
+
+def all_finite(folder):
+    """Whether each checkpoint in a folder, at least one, is free of NaN."""
+    paths = list(Path(folder).rglob('*.pth'))
+    return bool(paths) and all(
+        torch.isfinite(tensor).all()
+        for path in paths
+        for part in ('state_dict', 'ema_state_dict')
+        for tensor in read_checkpoint(str(path))[part].values()
+    )
+
+
+def test_line_names_what_is_wrong(tmp_path, capsys):
+    cfg = toy_config(tmp_path, model=dict(poison=dict(loss=5)))
+    line, runner = stopped(cfg, capsys)
+    assert line.startswith('error: iteration 5: loss_a=nan; ')
+    # the linear warm-up begins at a third, and ends at 20
+    rate = 0.1 * (1 / 3 + 2 / 3 * 4 / 19)
+    assert f'lr={rate:g}; ' in line
+    assert len(re.findall(r'\b\d+\.png', line)) == 3
+    for remedy in ('optim_wrapper.optimizer.lr', 'clip_grad', 'warm-up'):
+        assert remedy in line
+    (log,) = Path(runner.log_dir).glob('*.log')
+    assert line.removeprefix('error: ') in log.read_text()
+    assert [p.name for p in tmp_path.glob('*.pth')] == ['iter_3.pth']
+    assert all_finite(tmp_path)
+
+
+@pytest.mark.parametrize(('at', 'seen'), [(4, 4), (5, 8), (9, 12)])
+def test_interval(tmp_path, capsys, at, seen):
+    cfg = toy_config(
+        tmp_path,
+        model=dict(poison=dict(loss=at)),
+        **{
+            'default_hooks.finite_loss.interval': 4,
+            'default_hooks.checkpoint.interval': 100,
+        },
+    )
+    # the weights are NaN from then on, and with them the loss
+    line, runner = stopped(cfg, capsys)
+    assert runner.iter + 1 == seen
+    assert f'iteration {seen}: ' in line
+    assert not list(tmp_path.glob('*.pth'))
+
+
+def test_checkpoint_between_is_not_poisoned(tmp_path, capsys):
+    cfg = toy_config(
+        tmp_path,
+        model=dict(poison=dict(loss=4)),
+        **{'default_hooks.finite_loss.interval': 100},
+    )
+    line, _ = stopped(cfg, capsys)
+    assert 'iteration 6: ' in line and 'tensors hold NaN' in line
+    assert 'state_dict.linear.weight' in line
+    assert [p.name for p in tmp_path.glob('*.pth')] == ['iter_3.pth']
+    assert all_finite(tmp_path)
+
+
+def test_weights_overflow_with_a_finite_loss(tmp_path, capsys):
+    cfg = toy_config(tmp_path, model=dict(poison=dict(weight=6)))
+    line, _ = stopped(cfg, capsys)
+    assert 'iteration 6: ' in line and 'state_dict.linear.bias' in line
+    assert [p.name for p in tmp_path.glob('*.pth')] == ['iter_3.pth']
+
+
+@pytest.mark.parametrize('interval', [0, -1, 1.5, True, None])
+def test_interval_out_of_range(tmp_path, interval):
+    cfg = toy_config(tmp_path)
+    cfg.default_hooks.finite_loss.interval = interval
+    with pytest.raises(ValueError, match=f'interval={interval}.*at least 1'):
+        Runner.from_cfg(cfg)
+
+
+@pytest.mark.slow
+def test_detector(tmp_path):
+    cfg = trainings.small_config(
+        tmp_path, **{'optim_wrapper.optimizer.lr': 1e18}
+    )
+    assert trainings.train(cfg) == 1, trainings.output_of(cfg)
+    (line,) = trainings.errors_of(cfg)
+    assert re.match(r'error: iteration \d+: .*(nan|inf|NaN)', line)
+    assert line.count('/images/') == 2
+    assert 'Traceback' not in trainings.output_of(cfg)
+    for path in Path(cfg.work_dir).glob('*.pth'):
+        state = trainings.state_of(path).values()
+        tensors = [v for v in state if isinstance(v, torch.Tensor)]
+        assert all(torch.isfinite(tensor).all() for tensor in tensors)
