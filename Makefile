@@ -7,7 +7,7 @@ INPUTS := .ci/venv pyproject.toml constraints.txt
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-is test test-upstream lint format venv
+.PHONY: help demo demo-is bench test test-upstream lint format venv
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1:	\2/p' Makefile | expand -t 24
@@ -29,6 +29,9 @@ export OMP_WAIT_POLICY=PASSIVE && \
     .venv/bin/python tools/train.py $(config) --work-dir work_dirs/$@ --resume
 .venv/bin/python tools/report.py work_dirs/$@
 endef
+
+bench: .venv/.stamp  ## speed and memory, all engines side by side, into work_dirs/bench
+	.venv/bin/python tools/benchmark.py
 
 test: lint  ## lint and all tests; where CI is set, test-upstream too
 	.venv/bin/python -m pytest -n auto

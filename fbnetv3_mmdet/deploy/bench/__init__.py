@@ -1,0 +1,1 @@
+"""Speed and memory of detectors, engine by engine in one run."""

@@ -1,0 +1,150 @@
+"""Inference and training in MMDetection, stage by stage."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import mmcv
+import numpy as np
+import torch
+from mmdet.registry import MODELS
+from mmdet.utils import get_test_pipeline_cfg, register_all_modules
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from ...ema import D2GoEMA
+from ...hooks import ChannelsLastHook, ReuseMemoryHook
+from ...inference import Detector
+from .worker import Run, StageClock
+
+INFERENCE = (  # what is watched of a detector, and the stage it belongs to
+    ('data_preprocessor', 'forward', 'preprocess'),
+    ('backbone', 'forward', 'backbone'),
+    ('neck', 'forward', 'backbone'),
+    ('rpn_head', 'forward', 'RPN'),
+    ('rpn_head', 'predict_by_feat', 'proposals'),
+    ('roi_head', 'predict', 'RoI head'),
+    ('roi_head.bbox_head', 'predict_by_feat', 'postprocess'),
+    ('roi_head.mask_head', 'predict_by_feat', 'postprocess'),
+)
+TRAINING = (
+    ('data_preprocessor', 'forward', 'data'),
+    ('backbone', 'forward', 'forward'),
+    ('rpn_head', 'forward', 'forward'),
+    ('roi_head', '_bbox_forward', 'forward'),
+    ('rpn_head', 'predict_by_feat', 'proposals'),
+    ('rpn_head', 'get_targets', 'assign/sample'),
+    ('roi_head.bbox_assigner', 'assign', 'assign/sample'),
+    ('roi_head.bbox_sampler', 'sample', 'assign/sample'),
+    ('roi_head.bbox_head', 'get_targets', 'assign/sample'),
+)
+COMPILED = ('backbone', 'rpn_head', 'roi_head.shared_head')
+
+
+def inference(job: dict, clock: StageClock) -> Run:
+    """Return inference from a decoded image to boxes in it."""
+    torch.set_num_threads(job['threads'])
+    cfg = Config.fromfile(job['model'])
+    detector = Detector(cfg, job['checkpoint'], 'cpu')
+    model = detector.model
+    if job.get('compile'):
+        for path in COMPILED:
+            part = model.get_submodule(path)
+            part.forward = torch.compile(part.forward)
+    _watch(clock, model, INFERENCE)
+    image = mmcv.rgb2bgr(np.load(job['image']))
+    _, *steps = get_test_pipeline_cfg(cfg)
+    pipeline = Compose([dict(type='mmdet.LoadImageFromNDArray'), *steps])
+
+    def run() -> None:
+        with clock.stage('preprocess'):
+            data = pipeline(dict(img=image, img_id=0))
+        detector.detect(data)
+
+    return clock.timed(run)
+
+
+def training(job: dict, clock: StageClock) -> Run:
+    """Return a step on DigitScenes: loading, training, averaging weights."""
+    torch.set_num_threads(job['threads'])
+    register_all_modules()
+    base = f'_base_ = {job["model"]!r}'  # also takes mmdet::
+    cfg = Config.fromstring(base, '.py')
+    torch.manual_seed(0)
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    _initialise(model)
+    if job['hooks']:
+        runner = SimpleNamespace(model=model, optim_wrapper=None)
+        ChannelsLastHook().before_run(runner)
+        ReuseMemoryHook().before_train(runner)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    average = D2GoEMA(model)
+    scenes = Config.fromfile(job['data']).train_dataloader
+    scenes.batch_size = job['batch_size']
+    scenes.dataset.update(data_root=job['data_root'], num_images=64)
+    batches = iter(Runner.build_dataloader(scenes, seed=0))
+    _watch(clock, model.train(), TRAINING)
+    clock.watch(wrapper, 'backward', 'backward')
+
+    def run() -> None:
+        with clock.stage('data'):
+            data = next(batches)
+        with clock.stage('optimizer, losses'):
+            model.train_step(data, wrapper)
+        with clock.stage('EMA'):
+            average.update_parameters(model)
+
+    return clock.timed(run)
+
+
+def save_random(cfg: Config, image: np.ndarray, path: str) -> None:
+    """Save random weights for a config that find things in an image.
+
+    Norms take the statistics of this image: without, features vanish.
+    """
+    register_all_modules()
+    torch.manual_seed(0)
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    _initialise(model)
+    condition(model)
+    if hasattr(model, 'roi_head'):
+        for parameter in model.roi_head.bbox_head.parameters():
+            nn.init.normal_(parameter, std=0.3)
+    _, *steps = get_test_pipeline_cfg(cfg)
+    pipeline = Compose([dict(type='mmdet.LoadImageFromNDArray'), *steps])
+    data = pipeline(dict(img=mmcv.rgb2bgr(image), img_id=0))
+    with torch.no_grad():
+        model.test_step(pseudo_collate([data]))
+    num_classes = model.roi_head.bbox_head.num_classes
+    names = tuple(f'class {i}' for i in range(num_classes))
+    meta = dict(dataset_meta=dict(classes=names))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
+
+
+def condition(model: nn.Module) -> None:
+    """Let norms take the statistics of the next image."""
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+            module.train()
+
+
+def _initialise(model: nn.Module) -> None:
+    for module in model.modules():
+        if 'Pretrained' in str(getattr(module, 'init_cfg', None)):
+            module.init_cfg = None  # a download changes no speed
+    model.init_weights()
+
+
+def _watch(clock: StageClock, model: nn.Module, table: tuple) -> None:
+    for path, method, stage in table:
+        owner: object = model
+        for name in path.split('.'):
+            owner = getattr(owner, name, None)
+        if owner is not None:
+            clock.watch(owner, method, stage)
