@@ -7,6 +7,10 @@ import math
 import sys
 
 import pytest
+
+import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
+
+# isort: split
 from mmdet.datasets import CocoDataset
 from PIL import Image
 

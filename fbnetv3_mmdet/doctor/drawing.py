@@ -18,7 +18,7 @@ from .values import number
 TILE = 240  # px, width and height of a picture in the sheet
 LINE = 15  # px, of the text below
 COLUMNS = 4
-PER_KIND = 4  # pictures of a kind of defect
+PER_KIND = 4  # pictures of a kind of defect, at most
 NUM_TILES = 24
 MARGIN = 40  # px of the image around a box, at least
 FAR = 3  # times the image: no further out do boxes show
@@ -39,11 +39,16 @@ def draw_defects(
         pictures: What the annotation file says of the images, by id.
         folder: Of the images; None: they are not opened, and grey.
     """
+    found = [
+        (finding, [p for p in finding.places if p.image in pictures])
+        for finding in findings
+    ]
+    num_kinds = sum(bool(places) for _, places in found)
+    per_kind = min(PER_KIND, max(1, NUM_TILES // max(1, num_kinds)))
     shown = [
         (finding, place, pictures[place.image])
-        for finding in findings
-        for place in finding.places[:PER_KIND]
-        if place.image in pictures
+        for finding, places in found
+        for place in places[:per_kind]
     ][:NUM_TILES]
     tiles = [_tile(*what, folder) for what in shown]
     if not tiles:

@@ -68,6 +68,7 @@ ODD_POLYGON = 'polygon of odd length'
 PART_POLYGON = 'broken polygon beside good ones'
 BAD_MASK = 'segmentation of a wrong type'
 NO_MASK = 'object without segmentation'
+WRONG_SIZE = 'size differs from the JSON'
 EXIF_STORED = 'EXIF-rotated, JSON fits the stored size'
 EXIF_FITS = 'EXIF-rotated, JSON fits what is read'
 EXIF_UNCLEAR = 'EXIF-turned, the size does not tell'
@@ -122,7 +123,7 @@ KINDS = {
     'not an image': Kind(ERROR, STOPS),
     'enormous picture': Kind(ERROR, 'stops, or needs gigabytes'),
     'truncated picture': Kind(ERROR, 'stops, or reads garbage'),
-    'size differs from the JSON': Kind(ERROR, 'boxes lie elsewhere'),
+    WRONG_SIZE: Kind(ERROR, 'boxes lie elsewhere'),
     EXIF_STORED: Kind(ERROR, 'boxes lie elsewhere'),
     EXIF_FITS: Kind(NOTE, 'read rotated'),
     EXIF_UNCLEAR: Kind(NOTE, 'look at it'),

@@ -14,14 +14,20 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import mmcv
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from .entries import Picture
-from .findings import EXIF_FITS, EXIF_STORED, EXIF_UNCLEAR, Findings, Place
+from .findings import (
+    EXIF_FITS,
+    EXIF_STORED,
+    EXIF_UNCLEAR,
+    WRONG_SIZE,
+    Findings,
+    Place,
+)
 
 # Pillow's other formats are none of OpenCV's; one of them runs Ghostscript.
 Image.init()
@@ -33,6 +39,7 @@ FORMATS = [
 ORIENTATION = 0x0112  # EXIF tag
 TURNED = range(2, 9)  # its values that turn or mirror the picture
 SWAPPED = range(5, 9)  # and those that exchange width and height
+LIES = (EXIF_STORED, WRONG_SIZE)  # the JSON says another size
 HASH_SIDE = 16  # gradients a row and rows of a perceptual hash
 LEAST_CONTRAST = 8  # grey levels that a picture must span to have one
 BIG = 25_000_000  # pixels; larger pictures are opened one at a time
@@ -64,7 +71,6 @@ def look_at(
     named = [picture for picture in pictures.values() if picture.file]
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of bombs, of odd EXIF
-        cv2.setLogLevel(0)  # it complains of every broken file
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             looks = pool.map(lambda p: look(folder / p.file, p), named)
             looks = [*tqdm(looks, title, len(named), disable=None)]
@@ -102,22 +108,28 @@ def look(path: Path, picture: Picture) -> Look:
     digest = hashlib.sha256(content).digest()
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            is_big = math.prod(image.size) > BIG
-            with _one_big if is_big else nullcontext():
+            with _one_big if math.prod(image.size) > BIG else nullcontext():
+                forms = [*_forms(image, content)]
+                turn = image.getexif().get(ORIENTATION, 1)  # may decode
+                bits = _dhash(image)  # raises where OpenCV would print
                 seen = mmcv.imfrombytes(content)  # as training reads it
-                if seen is None:
-                    return Look(('truncated picture',), digest=digest)
-                height, width = seen.shape[:2]
-                size_fault = _size_fault(image, (width, height), picture)
-                faults = *filter(None, [size_fault]), *_forms(image, content)
-                bits = _dhash(image)
     except Image.DecompressionBombError:
         return Look(('enormous picture',), digest=digest)
     except UnidentifiedImageError:
         return Look(('not an image',), digest=digest)
     except Exception as error:  # Pillow raises anything on broken files
         return Look(('truncated picture',), type(error).__name__, digest)
-    return Look(faults, f'{width}x{height} px', digest, bits)
+    if seen is None:
+        return Look(('truncated picture',), digest=digest)
+    height, width = seen.shape[:2]
+    size_fault = _size_fault((width, height), turn, picture)
+    about = f'{width}x{height} px, not {picture.width}x{picture.height}'
+    return Look(
+        (*filter(None, [size_fault]), *forms),
+        about if size_fault in LIES else '',
+        digest,
+        bits,
+    )
 
 
 def _file_fault(path: Path) -> str | None:
@@ -130,14 +142,13 @@ def _file_fault(path: Path) -> str | None:
 
 
 def _size_fault(
-    image: Image.Image, seen: tuple[int, int], picture: Picture
+    seen: tuple[int, int], turn: int, picture: Picture
 ) -> str | None:
     """Compare the size that training sees with that of the JSON."""
     said = (picture.width, picture.height)
-    turn = image.getexif().get(ORIENTATION, 1)
     if None not in said and seen != said:
         is_stored = turn in SWAPPED and seen == said[::-1]
-        return EXIF_STORED if is_stored else 'size differs from the JSON'
+        return EXIF_STORED if is_stored else WRONG_SIZE
     if turn in TURNED:
         tells = turn in SWAPPED and seen[0] != seen[1]
         return EXIF_FITS if tells else EXIF_UNCLEAR
