@@ -13,6 +13,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,8 +42,15 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f'target={args.target!r} exists; choose another name, or '
                 'remove it'
             )
+        if args.size and min(args.size) < 1:
+            raise ValueError(
+                f'--size {args.size[0]} {args.size[1]} is no size: give '
+                "height and width of the network's input in pixels, or "
+                'leave it out for any'
+            )
         cfg = load_config(args.config, args.cfg_options)
-        detector = Detector(cfg, args.checkpoint, 'cpu')
+        # building a detector adds to its config
+        detector = Detector(copy.deepcopy(cfg), args.checkpoint, 'cpu')
         scale = metadata(cfg, detector, args.size)['resize']['scale']
         picture = input_picture(detector, args.image, scale, args.size)
         with complete_file(Path(args.target)) as path:

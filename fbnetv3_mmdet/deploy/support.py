@@ -26,6 +26,7 @@ DETECTORS = ['FasterRCNN', 'MaskRCNN']
 TRANSFORMS = [
     'LoadImageFromFile', 'Resize', 'LoadAnnotations', 'PackDetInputs',
 ]  # fmt: skip
+RESIZE = dict(keep_ratio=True, backend='pillow')  # as the runtime resizes
 NMS_KEYS = {'type', 'iou_threshold', 'split_thr'}
 
 
@@ -73,11 +74,13 @@ def check_pipeline(transforms: Sequence[Mapping]) -> Mapping:
                 f'{transform["type"]!r} of the test pipeline cannot be '
                 f'exported; supported are {TRANSFORMS}'
             )
-    resizes = [t for t in transforms if t['type'] == 'Resize']
-    if len(resizes) != 1 or resizes[0].get('backend', 'cv2') != 'pillow':
+    resizes = [dict(t) for t in transforms if t['type'] == 'Resize']
+    same = [t for t in resizes if {**t, **RESIZE} == t and 'scale' in t]
+    if len(resizes) != 1 or not same:
         raise ValueError(
             f'the test pipeline has the Resize transforms {resizes}; an '
-            "exported file needs one, of a scale and backend='pillow'"
+            'exported file needs one, of a scale, keep_ratio=True and '
+            "backend='pillow'"
         )
     return resizes[0]
 

@@ -1,0 +1,223 @@
+"""tools/export.py and what it writes, next to MMDetection's inference."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from exported import (
+    BACKENDS,
+    Exported,
+    assert_equal,
+    picture,
+    reference,
+    stable_picture,
+)
+from mmengine.config import Config
+from PIL import Image
+from random_detector import CONFIG, silence_on_black
+
+TOOL = Path(__file__).resolve().parents[1] / 'tools' / 'export.py'
+MASKS = CONFIG.replace('faster-rcnn', 'mask-rcnn')
+SIZES = [(224, 320), (150, 200), (400, 260), (20, 320)]
+main = runpy.run_path(str(TOOL))['main']
+
+
+def silence(model):
+    silence_on_black(model, picture(0, 224, 320))
+
+
+@pytest.fixture(scope='module')
+def boxes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('boxes')
+    return Exported(Config.fromfile(CONFIG), folder, silence)
+
+
+@pytest.fixture(scope='module')
+def masks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('masks')
+    return Exported(Config.fromfile(MASKS), folder, silence)
+
+
+@pytest.mark.parametrize('size', SIZES, ids=str)
+def test_boxes_are_mmdetections(boxes, size):
+    image, expected = stable_picture(boxes.original, *size)
+    assert len(set(expected['labels'])) > 1
+    for backend in BACKENDS:
+        assert_equal(boxes.find(backend, image), expected)
+
+
+@pytest.mark.parametrize(
+    'size',
+    [SIZES[1], pytest.param(SIZES[2], marks=pytest.mark.slow)],
+    ids=str,
+)
+def test_masks_are_mmdetections(masks, size):
+    image, expected = stable_picture(masks.original, *size)
+    assert expected['masks'].any() and not expected['masks'].all()
+    for backend in BACKENDS:
+        assert_equal(masks.find(backend, image), expected)
+
+
+@pytest.mark.parametrize('kind', ['boxes', 'masks'])
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_nothing_is_found_where_nothing_is(kind, backend, request):
+    exported = request.getfixturevalue(kind)
+    image = np.zeros((224, 320, 3), np.uint8)
+    assert len(reference(exported.original, image)['boxes']) == 0
+    found = exported.find(backend, image)
+    assert found['boxes'].shape == (0, 4)
+    assert found['scores'].shape == found['labels'].shape == (0,)
+    if kind == 'masks':
+        assert found['masks'].shape == (0, 224, 320)
+
+
+def test_file_is_standard_and_whole(boxes):
+    model = onnx.load(boxes.path)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(o.domain, o.version >= 18) for o in model.opset_import] == [
+        ('', True)
+    ]
+    assert {node.domain for node in model.graph.node} == {''}
+    operators = {node.op_type for node in model.graph.node}
+    assert 'BatchNormalization' not in operators
+    # nothing of the machine that wrote it
+    content = boxes.path.read_bytes()
+    assert b'site-packages' not in content
+    assert str(Path(__file__).parents[1]).encode() not in content
+    (image,) = model.graph.input
+    sides = [
+        d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim
+    ]
+    assert (image.name, sides) == ('image', [1, 'height', 'width', 3])
+    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+
+
+def test_metadata_suffice(boxes, masks):
+    facts = metadata(boxes.path)
+    text = facts.pop('config')
+    assert (
+        Config.fromstring(text, '.py').model == Config.fromfile(CONFIG).model
+    )
+    assert facts.pop('mean') == pytest.approx([123.675, 116.28, 103.53])
+    assert facts.pop('version').count('.') == 2
+    assert facts == dict(
+        format=1,
+        classes=list('0123456789'),
+        resize=dict(scale=[320, 224], keep_ratio=True),
+        size=None,
+        std=[1, 1, 1],
+        score_thr=0.05,
+        iou_thr=0.5,
+        mask_thr=None,
+    )
+    assert metadata(masks.path)['mask_thr'] == 0.5
+
+
+def metadata(path):
+    (entry,) = onnx.load(path).metadata_props
+    assert entry.key == 'fbnetv3'
+    return json.loads(entry.value)
+
+
+def test_tool_writes_a_file_of_fixed_size(boxes, tmp_path, capsys):
+    target, image = tmp_path / 'new/fixed.onnx', tmp_path / 'image.png'
+    pixels, expected = stable_picture(boxes.original, 224, 320)
+    Image.fromarray(pixels).save(image)
+    main(
+        [CONFIG, boxes.checkpoint, str(target), '--size', '224', '320']
+        + ['--image', str(image)]
+    )
+    lines = capsys.readouterr().out.splitlines()[-5:]
+    assert lines[0].startswith(f'{target}: 6.8 MB, 1.68 M parameters, opset')
+    assert lines[1].startswith('operators: 68 Conv, ')
+    assert lines[2] == 'input: image uint8 (1, 224, 320, 3)'
+    count = len(expected['boxes'])
+    assert f'{image}: {count} detections, largest differences' in lines[4]
+    assert [file.name for file in target.parent.iterdir()] == ['fixed.onnx']
+    assert metadata(target)['size'] == [224, 320]
+    boxes_of_target = Exported.__new__(Exported)
+    boxes_of_target.path = target
+    for backend in BACKENDS:
+        assert_equal(boxes_of_target.find(backend, pixels), expected)
+
+
+def test_tool_refuses_in_one_line(boxes, tmp_path):
+    target = tmp_path / 'out.onnx'
+    other = CONFIG.replace('faster-rcnn', 'retinanet').replace(
+        '-a-dsmask-c4_1xb4-2k_digits', '-a-fpn_8xb4-540k_coco'
+    )
+    command = [sys.executable, str(TOOL), other, boxes.checkpoint, str(target)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert 'Traceback' not in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "error: model of type 'RetinaNet' cannot be exported; supported are "
+        "['FasterRCNN', 'MaskRCNN']"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--image', 'none.png'], 'none.png is no readable image'),
+        (['--size', '0', '320'], '--size 0 320 is no size'),
+        (
+            [
+                '--cfg-options',
+                'test_dataloader.dataset.pipeline.1.backend=cv2',
+            ],
+            "needs one, of a scale, keep_ratio=True and backend='pillow'",
+        ),
+    ],
+)
+def test_mistakes_are_named(options, message, boxes, tmp_path, capsys):
+    target = str(tmp_path / 'out.onnx')
+    with pytest.raises(SystemExit) as stop:
+        main([CONFIG, boxes.checkpoint, target, *options])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('damage', ['missing', 'empty', 'cut'])
+def test_damaged_checkpoints_are_named(damage, boxes, tmp_path, capsys):
+    checkpoint, target = tmp_path / 'bad.pth', tmp_path / 'out.onnx'
+    whole = Path(boxes.checkpoint).read_bytes()
+    if damage != 'missing':
+        checkpoint.write_bytes(whole[: len(whole) // 2 * (damage == 'cut')])
+    with pytest.raises(SystemExit) as stop:
+        main([CONFIG, str(checkpoint), str(target)])
+    assert stop.value.code == 2
+    assert str(checkpoint) in capsys.readouterr().err.splitlines()[-1]
+    assert not target.exists()
+
+
+def test_a_file_is_not_overwritten(boxes, tmp_path, capsys):
+    target = tmp_path / 'kept.onnx'
+    target.write_text('mine')
+    with pytest.raises(SystemExit) as stop:
+        main([CONFIG, boxes.checkpoint, str(target)])
+    assert stop.value.code == 2
+    assert f'target={str(target)!r} exists' in capsys.readouterr().err
+    assert target.read_text() == 'mine'
+
+
+def test_other_classes_than_the_heads_are_named(boxes, tmp_path, capsys):
+    checkpoint = tmp_path / 'named.pth'
+    weights = torch.load(boxes.checkpoint)
+    torch.save(
+        weights | dict(meta=dict(dataset_meta=dict(classes=['a']))), checkpoint
+    )
+    with pytest.raises(SystemExit):
+        main([CONFIG, str(checkpoint), str(tmp_path / 'out.onnx')])
+    assert (
+        'num_classes=10, but the checkpoint or the test dataset names 1 '
+        "classes, ['a']" in capsys.readouterr().err
+    )
