@@ -25,7 +25,7 @@ from onnxruntime.quantization import (
     CalibrationMethod,
     QuantType,
 )
-from onnxruntime.quantization.calibrate import TensorsData, create_calibrator
+from onnxruntime.quantization.calibrate import MinMaxCalibrater, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import (
     save_and_reload_model_with_shape_infer,
@@ -34,6 +34,7 @@ from onnxruntime.quantization.quant_utils import (
 from fbnetv3_runtime import read_metadata
 
 from .export import KEY
+from .quantize_equalize import equalize
 
 WEIGHTED = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')
 JOINING = ('Relu', 'Add')  # in integers where what they join is
@@ -64,7 +65,7 @@ class Quantizer:
                 'was made from'
             )
         self.layers = _find_layers(self._model.graph)
-        self._ranges: TensorsData | None = None
+        self._ranges: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def match(self, patterns: Iterable[str]) -> list[str]:
         """Return the layers that patterns such as 'rpn_head.*' name.
@@ -84,7 +85,7 @@ class Quantizer:
         return [name for name in self.layers if name in found]
 
     def calibrate(self, inputs: Iterable[np.ndarray]) -> None:
-        """Find the ranges of activations.
+        """Find the ranges of activations, and equalize those of channels.
 
         Args:
             inputs: Of the network, (1, H, W, 3) of uint8 each.
@@ -92,15 +93,26 @@ class Quantizer:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, 'model.onnx')
             onnx.save(self._model, path)
-            calibrator = create_calibrator(
+            calibrator = MinMaxCalibrater(
                 path,
                 [*WEIGHTED, *JOINING],
                 str(path.with_name('augmented.onnx')),
-                CalibrationMethod.MinMax,
+                per_channel=True,
             )
-            for image in inputs:  # one at a time: memory stays small
-                calibrator.collect_data(_Reader(image))
-            self._ranges = calibrator.compute_data()
+            calibrator.augment_graph()
+            calibrator.create_inference_session()
+            calibrator.collect_data(_Reader(inputs))
+            found = calibrator.compute_data()
+        ends = {name: found[name].range_value for name in found}
+        peaks = {name: abs(np.stack(e)).max(0) for name, e in ends.items()}
+        factors = equalize(self._model.graph, peaks)
+        ends = {
+            name: np.stack(e) * factors.get(name, np.float32(1))
+            for name, e in ends.items()
+        }
+        self._ranges = {
+            name: (low.min(), high.max()) for name, (low, high) in ends.items()
+        }
 
     def build(self, layers: Collection[str]) -> onnx.ModelProto:
         """Return the detector with these layers in integers."""
@@ -118,7 +130,7 @@ class Quantizer:
                     activation_qType=QuantType.QUInt8,
                     # the quantizer writes into it
                     tensors_range=TensorsData(
-                        CalibrationMethod.MinMax, dict(self._ranges.items())
+                        CalibrationMethod.MinMax, self._ranges
                     ),
                     nodes_to_quantize=[*nodes, *joining],
                     nodes_to_exclude=[],
@@ -126,6 +138,7 @@ class Quantizer:
                     extra_options={},
                 )
                 quantizer.quantize_model()
+            quantizer.model.topological_sort()
             model = quantizer.model.model
         self._describe(model, layers)
         return model
@@ -146,13 +159,14 @@ class Quantizer:
 
 
 class _Reader(CalibrationDataReader):
-    """Hands over one image."""
+    """Hands over images."""
 
-    def __init__(self, image: np.ndarray) -> None:
-        self._images = iter([dict(image=image)])
+    def __init__(self, images: Iterable[np.ndarray]) -> None:
+        self._images = iter(images)
 
     def get_next(self) -> Mapping[str, np.ndarray] | None:
-        return next(self._images, None)
+        image = next(self._images, None)
+        return None if image is None else dict(image=image)
 
 
 def _find_layers(graph: onnx.GraphProto) -> dict[str, list[str]]:
