@@ -198,18 +198,38 @@ def test_nothing_is_left_half_written(monkeypatch, capsys):
     assert names_in('out') == []
 
 
-def test_video():
+@pytest.fixture
+def film():
+    """A film of two frames, the second blue."""
     cv2 = pytest.importorskip('cv2')
     codec = cv2.VideoWriter_fourcc(*'MJPG')
     writer = cv2.VideoWriter('film.avi', codec, 10, (64, 48))
     for blue in (0, 200):
         writer.write(np.full((48, 64, 3), (blue, 0, 0), np.uint8))
     writer.release()
-    options = ['--out-dir', 'out', '--json', 'all.json']
-    main(['m.onnx', '--video', 'film.avi', *options])
+    return ['--video', 'film.avi', '--out-dir', 'out', '--json', 'all.json']
+
+
+def test_video(film):
+    main(['m.onnx', *film])
     assert names_in('out') == ['film_000001.jpg', 'film_000002.jpg']
     first, second = json.loads(Path('all.json').read_text())
     assert (second['file'], second['frame']) == ('film.avi', 2)
     assert second['picture'] == 'film_000002.jpg'
     found = [[d['class'] for d in e['detections']] for e in (first, second)]
     assert found == [['cell'], ['cell', 'blue']]
+
+
+def test_interrupting_a_video_writes_what_was_found(film, monkeypatch):
+    save = Image.Image.save
+
+    def save_first(self, file, **options):
+        if '000002' in str(file):
+            raise KeyboardInterrupt
+        save(self, file, **options)
+
+    monkeypatch.setattr(Image.Image, 'save', save_first)
+    main(['m.onnx', *film])
+    assert names_in('out') == ['film_000001.jpg']
+    (entry,) = json.loads(Path('all.json').read_text())
+    assert entry['frame'] == 1
