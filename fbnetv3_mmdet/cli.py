@@ -1,15 +1,15 @@
 """What the scripts in ``tools/`` share: reading configs, users' errors.
 
-A script's main runs in :func:`user_errors` and reads its config with
-:func:`load_config`; ``--cfg-options`` is declared with
-:func:`add_cfg_options`. Where it runs a whole training or test, it declares
-:func:`add_run_options` and calls :func:`load_run_config` and
-:func:`build_runner` instead.
+A script's main runs in :func:`user_errors`, declares ``--cfg-options`` with
+:func:`add_cfg_options` and reads its config with :func:`load_config`; for a
+whole training or test, the same is done by :func:`add_run_options`,
+:func:`load_run_config` and :func:`build_runner`.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import inspect
 import os
 import re
@@ -51,6 +51,7 @@ _BUILD_ERRORS = (
         'give a dict with a type where the config has something else',
     ),
 )
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # What mmengine and MMDetection read of a config. Its other variables, such as
 # ``arch`` or ``data_root``, have been used up when it is loaded.
 _SETTINGS = {
@@ -74,14 +75,17 @@ def user_errors() -> Iterator[None]:
     Mistakes are the ValueErrors of checks and modules, files and packages
     that are missing, and configs that name an unknown type or key. Anything
     else is a bug and keeps its traceback, as does whatever is raised once
-    iterations have begun.
+    iterations have begun, but for disks that are full or read-only.
 
     Raises:
-        SystemExit: With status 2, for a mistake.
+        SystemExit: With status 2, for a mistake; 1, for a disk.
     """
     try:
         yield
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            sys.stderr.write(f'error: {_text(error)}; mend that disk\n')
+            raise SystemExit(1) from None
         line = None if _in_iterations(error) else _one_line(error)
         if line is None:
             raise

@@ -47,7 +47,7 @@ def resumes_as_if_nothing_had_been(cfg, whole):
 @pytest.mark.parametrize(
     ('number', 'when', 'num_workers', 'saved'),
     [
-        (signal.SIGTERM, 'Iter(train) [ 4/12]', 2, (5, 6)),
+        (signal.SIGTERM, 'Iter(train) [ 4/12]', 2, (4, 5)),
         (signal.SIGINT, 'Iter(val) [1/3]', 0, (2,)),
     ],
 )
