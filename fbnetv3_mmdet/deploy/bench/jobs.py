@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,9 +11,9 @@ import onnx
 from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
-from PIL import Image
 
 from fbnetv3_runtime import Detector as ExportedDetector
+from fbnetv3_runtime import read_image
 
 from ...inference import Detector
 from ..export import export
@@ -57,8 +56,7 @@ class Workshop:
         self._scene_files = [
             scenes.get_data_info(i)['img_path'] for i in range(SCENES)
         ]
-        with Image.open(self._scene_files[0]) as picture:
-            self._pixels = np.array(picture.convert('RGB'))
+        self._pixels = np.array(read_image(self._scene_files[0]))
         np.save(self.image, self._pixels)
 
     def detector(
@@ -135,11 +133,9 @@ class Workshop:
         export(cfg, Detector(cfg, checkpoint, 'cpu'), files['float'])
         detector = ExportedDetector(files['float'], 'onnxruntime')
         quantizer = Quantizer(files['float'])
-        logging.captureWarnings(True)
-        pictures = (Image.open(file) for file in self._scene_files)
         quantizer.calibrate(
-            detector._resize(picture.convert('RGB'))[0][None]
-            for picture in pictures
+            detector._resize(read_image(file))[0][None]
+            for file in self._scene_files
         )
         onnx.save(quantizer.build([*quantizer.layers]), files['int8'])
         return files
