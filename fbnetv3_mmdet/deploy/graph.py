@@ -20,7 +20,8 @@ from mmdet.models.detectors import TwoStageDetector
 from torch import Tensor, nn
 
 NEVER = -1.0  # a score below every threshold
-NOWHERE = -1e4  # px, off every picture; a box of this has no area
+# px, off every picture; OpenVINO divides by the area of what it pools
+NOWHERE = (-10000.0, -10000.0, -9999.0, -9999.0)
 
 
 @torch.library.custom_op('fbnetv3_mmdet::nms', mutates_args=())
@@ -231,10 +232,11 @@ def _pool(
     if len(feats) == 1:
         return extractor.roi_layers[0](feats[0], rois)
     level = extractor.map_roi_levels(rois, len(feats))[:, None]
+    nowhere = torch.tensor(NOWHERE)
     pooled = []
     for i, (layer, feat) in enumerate(
         zip(extractor.roi_layers, feats, strict=True)
     ):
-        moved = torch.where(level == i, boxes, NOWHERE)
+        moved = torch.where(level == i, boxes, nowhere)
         pooled.append(layer(feat, F.pad(moved, (1, 0))))
     return sum(pooled)
