@@ -111,8 +111,15 @@ def agreement(results: Sequence[Result]) -> Truth:
     for number, annotation in enumerate(annotations, 1):
         area = annotation['bbox'][2] * annotation['bbox'][3]
         annotation |= dict(id=number, area=area, iscrowd=0)
+    shapes = [
+        (0, 0) if result.masks is None else result.masks.shape[1:]
+        for result in results
+    ]
     coco = dict(
-        images=[dict(id=i) for i in ids],
+        images=[
+            dict(id=i, height=height, width=width)
+            for i, (height, width) in zip(ids, shapes, strict=True)
+        ],
         categories=[dict(id=i) for i in categories],
         annotations=annotations,
     )
