@@ -21,10 +21,10 @@ MOMENTS = ['iteration'] * 12 + ['writing'] * 6 + ['evaluation'] * 4
 
 def wait_for_moment(cfg, process, kind, moments):
     """Return when a process is to be killed."""
-    before = output_of(cfg)
+    before = len(output_of(cfg))
     wanted = moments.randint(0, 3)
     while process.is_alive():
-        new = output_of(cfg)[len(before) :]
+        new = output_of(cfg)[before:]
         if kind == 'writing' and list(Path(cfg.work_dir).glob('.*.part')):
             time.sleep(moments.uniform(0, 0.01))
             return
@@ -34,7 +34,7 @@ def wait_for_moment(cfg, process, kind, moments):
         if kind == 'evaluation' and 'Iter(val)' in new:
             time.sleep(moments.uniform(0, 0.1))
             return
-        time.sleep(0.0005)
+        time.sleep(0.002)
 
 
 @pytest.mark.slow
