@@ -14,7 +14,14 @@ from mmengine.fileio import get_file_backend
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from toy import toy_config
-from trainings import errors_of, log_of, output_of, read_checkpoint, train
+from trainings import (
+    errors_of,
+    listen,
+    log_of,
+    output_of,
+    read_checkpoint,
+    train,
+)
 
 FORK = multiprocessing.get_context('fork')
 
@@ -172,9 +179,8 @@ def trained(tmp_path_factory):
 def resumed_at(work_dir):
     """Return the iteration from which a run resumes, and its warnings."""
     runner = Runner.from_cfg(toy_config(work_dir, resume=True))
+    lines = listen(runner)
     runner.train()
-    (log,) = Path(runner.log_dir).glob('*.log')
-    lines = log.read_text().splitlines()
     (start,) = (line for line in lines if 'resumed epoch' in line)
     warnings = [line for line in lines if 'is passed over' in line]
     return int(start.rpartition(' ')[2]), warnings

@@ -8,17 +8,19 @@ import torch
 import trainings
 from mmengine.runner import Runner
 from toy import toy_config
-from trainings import read_checkpoint
+from trainings import listen, read_checkpoint
 
 
 def stopped(cfg, capsys):
     """Train; return the line with which the run ends."""
     runner = Runner.from_cfg(cfg)
+    messages = listen(runner)
     with pytest.raises(SystemExit) as caught:
         runner.train()
     assert caught.value.code == 1
     lines = capsys.readouterr().err.splitlines()
     (line,) = (line for line in lines if line.startswith('error: '))
+    assert messages[-1] == line.removeprefix('error: ')
     return line, runner
 
 
@@ -35,7 +37,7 @@ def all_finite(folder):
 
 def test_line_names_what_is_wrong(tmp_path, capsys):
     cfg = toy_config(tmp_path, model=dict(poison=dict(loss=5)))
-    line, runner = stopped(cfg, capsys)
+    line, _ = stopped(cfg, capsys)
     assert line.startswith('error: iteration 5: loss_a=nan; ')
     # the linear warm-up begins at a third, and ends at 20
     rate = 0.1 * (1 / 3 + 2 / 3 * 4 / 19)
@@ -43,8 +45,6 @@ def test_line_names_what_is_wrong(tmp_path, capsys):
     assert len(re.findall(r'\b\d+\.png', line)) == 3
     for remedy in ('optim_wrapper.optimizer.lr', 'clip_grad', 'warm-up'):
         assert remedy in line
-    (log,) = Path(runner.log_dir).glob('*.log')
-    assert line.removeprefix('error: ') in log.read_text()
     assert [p.name for p in tmp_path.glob('*.pth')] == ['iter_3.pth']
     assert all_finite(tmp_path)
 

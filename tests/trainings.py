@@ -5,6 +5,7 @@ to train within a second or two.
 """
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import time
@@ -126,6 +127,18 @@ def errors_of(cfg):
 
 def _output(cfg):
     return Path(cfg.work_dir).with_name('output.txt')
+
+
+def listen(runner):
+    """Return the list of what a runner in this process will log.
+
+    Its file is that of another, where both began within a second.
+    """
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    runner.logger.addHandler(handler)
+    return messages
 
 
 def state_of(path):
