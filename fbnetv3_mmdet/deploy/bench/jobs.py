@@ -26,7 +26,7 @@ ENGINES = {'onnxruntime': 'ONNX Runtime', 'openvino': 'OpenVINO'}
 KINDS = 'float', 'int8'
 PARTS = ', networks alone'
 SCENES = 16  # to calibrate with
-R50 = 'mmdet::faster_rcnn/faster-rcnn_r50-caffe-c4_1x_coco.py'
+R50 = 'mmdet::faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco.py'
 
 
 class Row(NamedTuple):
