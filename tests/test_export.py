@@ -134,7 +134,9 @@ def test_tool_writes_a_file_of_fixed_size(boxes, tmp_path, capsys):
         + ['--image', str(image)]
     )
     lines = capsys.readouterr().out.splitlines()[-5:]
-    assert lines[0].startswith(f'{target}: 6.8 MB, 1.68 M parameters, opset')
+    megabytes = f'{target.stat().st_size / 1e6:.1f} MB'
+    # D2Go's 1,744,012, with 10 instead of 80 classes
+    assert lines[0] == (f'{target}: {megabytes}, 1.69 M parameters, opset 18')
     assert lines[1].startswith('operators: 68 Conv, ')
     assert lines[2] == 'input: image uint8 (1, 224, 320, 3)'
     count = len(expected['boxes'])

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     f'is not what MMDetection finds, {worst}; try another '
                     'with --image, and report this'
                 )
-            about = describe(path)
+            about = describe(path, detector)
     print(f'{args.target}: {about}')
     print(f'as MMDetection in {name}: {worst}')
 

@@ -120,16 +120,15 @@ def input_picture(
     return np.array(picture)
 
 
-def describe(path: Path) -> str:
-    """Return a file's size, parameters, operators, input and outputs."""
+def describe(path: Path, detector: Detector) -> str:
+    """Return a file's size, operators and so on, and its parameters.
+
+    Those are counted as trained: the file's have batch norms folded in.
+    """
     model = onnx.load(path)
     counts = Counter(node.op_type for node in model.graph.node)
     operators = ', '.join(f'{n} {op}' for op, n in counts.most_common())
-    numbers = sum(
-        int(np.prod(tensor.dims))
-        for tensor in model.graph.initializer
-        if tensor.data_type == onnx.TensorProto.FLOAT
-    )
+    numbers = sum(p.numel() for p in detector.model.parameters())
     lines = [
         f'{path.stat().st_size / 1e6:.1f} MB, {numbers / 1e6:.2f} M '
         f'parameters, opset {model.opset_import[0].version}',
