@@ -1,0 +1,110 @@
+"""tools/quantize.py on whole detectors, of random weights."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import pytest
+from exported import BACKENDS, Exported, picture
+from mmengine.config import Config
+from PIL import Image
+from random_detector import CONFIG
+
+from fbnetv3_mmdet.datasets import DigitScenes
+from fbnetv3_mmdet.deploy.quantize_measure import read_truth, run
+from fbnetv3_runtime import Detector, read_metadata
+
+pytestmark = pytest.mark.slow
+TOOL = Path(__file__).resolve().parents[1] / 'tools' / 'quantize.py'
+MASKS = CONFIG.replace('faster-rcnn', 'mask-rcnn')
+main = runpy.run_path(str(TOOL))['main']
+
+
+@pytest.fixture(scope='module', params=[CONFIG, MASKS], ids=['boxes', 'masks'])
+def quantized(request, tmp_path_factory):
+    """A float file, what was made of it, and pictures of another kind."""
+    folder = tmp_path_factory.mktemp('quantized')
+    exported = Exported(Config.fromfile(request.param), folder)
+    files = []
+    for i in range(12):
+        files.append(folder / f'{i}.png')
+        Image.fromarray(picture(i, 224, 320)).save(files[-1])
+    target = folder / 'int8.onnx'
+    train = [str(file) for file in files[:8]]
+    # random weights tell nothing apart by more than roundings
+    main([str(exported.path), str(target), '--calibrate', *train,
+          '--max-drop', '100'])  # fmt: skip
+    return exported.path, target, files[8:]
+
+
+def proposal_logits(file, backend, pictures):
+    """Return what the RPN says of the anchors of pictures."""
+    model = onnx.load(file)
+    (sigmoid,) = (n for n in model.graph.node if n.name == 'node_sigmoid')
+    del model.graph.output[:]
+    kind = onnx.helper.make_tensor_value_info(
+        sigmoid.input[0], onnx.TensorProto.FLOAT, ['N']
+    )
+    model.graph.output.append(kind)
+    model = model.SerializeToString()
+    images = [np.array(Image.open(file))[None] for file in pictures]
+    if backend == 'openvino':
+        core = openvino.Core()
+        compiled = core.compile_model(core.read_model(model), 'CPU')
+        return np.concatenate([compiled({'image': x})[0] for x in images])
+    session = onnxruntime.InferenceSession(model)
+    return np.concatenate([session.run(None, {'image': x})[0] for x in images])
+
+
+def test_integers_say_what_floats_say(quantized):
+    # Not detections: random weights prefer no anchor by much.
+    path, target, files = quantized
+    expected = proposal_logits(path, 'onnxruntime', files)
+    for backend in BACKENDS:
+        found = proposal_logits(target, backend, files)
+        assert np.corrcoef(found, expected)[0, 1] > 0.95
+
+
+def test_file_is_standard_and_a_third_as_large(quantized):
+    path, target, _ = quantized
+    model = onnx.load(target)
+    onnx.checker.check_model(model, full_check=True)
+    assert {node.domain for node in model.graph.node} == {''}
+    assert target.stat().st_size < path.stat().st_size / 3
+    after = read_metadata(target)
+    assert after.pop('int8')['float'] == []
+    assert after == read_metadata(path)
+
+
+def test_proposals_and_suppression_stay_as_they_are(quantized):
+    path, target, _ = quantized
+    kinds = {'NonMaxSuppression', 'TopK', 'RoiAlign', 'Softmax', 'Sigmoid'}
+    kinds |= {'Exp', 'Clip', 'Concat', 'Mul', 'Sub', 'Div'}
+    before, after = (
+        [n.op_type for n in onnx.load(file).graph.node if n.op_type in kinds]
+        for file in (path, target)
+    )
+    assert sorted(before) == sorted(after)
+    assert kinds.intersection(before) == kinds
+
+
+def test_annotated_scenes(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exported = Exported(Config.fromfile(CONFIG), tmp_path)
+    scenes = DigitScenes('digits', 'train', 4)
+    folder = Path(scenes.data_prefix['img'])
+    ann = str(folder.parent / 'annotations.json')
+    files = sorted(folder.iterdir())
+    detector = Detector(exported.path, 'onnxruntime', threads=1)
+    truth = read_truth(ann, files, detector.metadata['classes'])
+    expected = truth.score(run(detector, files).results)
+    main(['random.onnx', 'int8.onnx', '--calibrate', str(folder),
+          '--ann', ann, '--max-drop', '100'])  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line for line in lines if 'onnxruntime | random' in line)
+    cells = [cell.strip() for cell in row.split('|')[3:5]]
+    assert cells == [f'{value:.2f}' for value in expected.values()]
+    assert Path('int8.onnx').is_file()
