@@ -5,9 +5,8 @@ training set, and keep the test set for testing the result:
 ``tools/test.py CONFIG OUT.onnx``. Layers that cost accuracy stay in float:
 all are quantized first, and where that loses more than ``--max-drop`` points,
 each layer is measured alone and the worst are taken out until the rest fits.
-
-Points are of AP where annotations are given. Without, they are of AP50 as
-compared with what the float file is sure of.
+Points are of AP50, what the float file is sure of being the truth.
+Annotations add AP to the table, and change nothing else.
 
 Examples:
     python tools/quantize.py detector.onnx int8.onnx --calibrate train/
@@ -53,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.ann:
             truth = read_truth(args.ann, files, detector.metadata['classes'])
         quantizer.calibrate(_read_inputs(detector, files))
-        trials = Trials(quantizer, args.model, files, truth)
+        trials = Trials(quantizer, args.model, files)
         layers = [name for name in quantizer.layers if name not in kept]
         choice = choose(trials, layers, args.max_drop)
         with complete_file(Path(args.target)) as path:
@@ -153,7 +152,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=float,
         default=0.5,
         metavar='POINTS',
-        help='how much accuracy may be lost (default: 0.5)',
+        help='AP50 that may be lost, against the float file (default: 0.5)',
     )
     return parser.parse_args(argv)
 
