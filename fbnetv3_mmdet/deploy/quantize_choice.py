@@ -20,7 +20,7 @@ from fbnetv3_runtime import Detector
 from .quantize import Quantizer
 from .quantize_measure import agreement, run
 
-NUM_TRIAL_IMAGES = 32  # that a layer's damage is measured in
+NUM_TRIAL_IMAGES = 16  # that a layer's damage is measured in
 
 
 class Choice(NamedTuple):
