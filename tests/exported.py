@@ -32,7 +32,7 @@ class Exported:
     """
 
     def __init__(self, cfg, folder, change=None, size=None):
-        model = random_model(copy.deepcopy(cfg.model))  # building adds to it
+        model = random_model(copy.deepcopy(cfg.model), residual=0.2)
         if change is not None:
             change(model)
         self.checkpoint = str(folder / 'random.pth')

@@ -29,11 +29,16 @@ def random_weights(config=CONFIG):
     return random_model(Config.fromfile(config).model).state_dict()
 
 
-def random_model(cfg):
+def random_model(cfg, residual=1.0):
     """Build a two-stage detector of random weights.
 
     One pass in training mode gives the norms statistics; without them the
     features vanish and all boxes and scores are equal.
+
+    Args:
+        cfg: Of the model.
+        residual: What the blocks with a skip add to it, of what they would;
+            deep networks of random weights amplify rounding errors.
     """
     init_default_scope('mmdet')
     torch.manual_seed(0)
@@ -41,6 +46,9 @@ def random_model(cfg):
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None  # statistics of the one batch
+    for block in model.modules():
+        if getattr(block, 'residual', False):
+            torch.nn.init.constant_(block.pwl.norm.weight, residual)
     roi_head = model.roi_head
     with torch.no_grad():
         feats = model.extract_feat(60 * torch.randn(2, 3, 224, 320))
