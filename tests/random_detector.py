@@ -14,7 +14,9 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
 from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
+from torch.nn.modules.batchnorm import _BatchNorm
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = str(
@@ -42,8 +44,8 @@ def random_model(cfg, residual=1.0):
     """
     init_default_scope('mmdet')
     torch.manual_seed(0)
-    model = MODELS.build(cfg)
-    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    model = revert_sync_batchnorm(MODELS.build(cfg))
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     for norm in norms:
         norm.momentum = None  # statistics of the one batch
     for block in model.modules():
