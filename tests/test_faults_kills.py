@@ -38,11 +38,10 @@ def wait_for_moment(cfg, process, kind, moments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('num_workers', [0, 2])
-def test_kills(tmp_path, num_workers):
+def test_kills(tmp_path):
     options = {
-        'train_dataloader.num_workers': num_workers,
-        'train_dataloader.persistent_workers': num_workers > 0,
+        'train_dataloader.num_workers': 2,
+        'train_dataloader.persistent_workers': True,
         'train_cfg': dict(max_iters=40, val_interval=4),
         'param_scheduler.1': dict(T_max=40, end=40),
         'default_hooks.checkpoint.interval': 3,
