@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 
 import fbnetv3_mmdet  # noqa: F401  fills MODELS
 

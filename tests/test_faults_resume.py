@@ -1,6 +1,7 @@
 """A resumed run equals one that was never interrupted, bit for bit."""
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from trainings import log_of, same, state_of
 
 def finish(cfg, crash_at=None):
     """Train; return the state at the end."""
+    time.sleep(1)  # runs of one second share a log and a history of losses
     if crash_at is not None:
         cfg = cfg.copy()
         cfg.custom_hooks = [
@@ -95,6 +97,7 @@ def test_evaluation_that_was_cut_off_is_done(tmp_path):
     done = toy_config(tmp_path / 'b', resume=True)
     Path(done.work_dir).mkdir()
     shutil.copy(tmp_path / 'a/iter_12.pth', done.work_dir)
+    time.sleep(1)
     Runner.from_cfg(done).train()
     assert log_of(done) == [dict(number=11, step=12)]
 

@@ -3,6 +3,7 @@
 import random
 import sys
 import time
+import uuid
 
 import numpy as np
 import torch
@@ -106,6 +107,8 @@ def toy_config(work_dir, *, by_epoch=False, **options):
         dict(
             default_scope='mmengine',
             work_dir=str(work_dir),
+            # runs of one name and second share the history of their losses
+            experiment_name=uuid.uuid4().hex,
             model=dict(type='Toy'),
             train_dataloader=dict(
                 loader,
