@@ -109,4 +109,4 @@ def _best_first(results: InstanceData, cfg: dict) -> bool:
     scores, levels = results.scores, results.level_ids
     hard = cfg.nms.get('type', 'nms') == 'nms'
     one_level = not levels.any()  # others are shifted by the largest box
-    return hard and bool(one_level & (scores[:-1] >= scores[1:]).all())
+    return hard and one_level and bool((scores[:-1] >= scores[1:]).all())
