@@ -125,9 +125,9 @@ class Detector:
             ValueError: There is no such image, or the model does not run.
         """
         picture = read_image(image)
-        pixels, fit = self._resize(picture)
+        pixels, fit = self.resize(picture)
         with self._one_line_errors('run'):
-            return self._interpret(self._run(pixels[None]), picture.size, fit)
+            return self.interpret(self._run(pixels[None]), picture.size, fit)
 
     def predict_batch(self, images: Iterable[Picture]) -> Iterator[Result]:
         """Yield the result of each image, read when its turn comes."""
@@ -165,8 +165,14 @@ class Detector:
             yield frame, self.predict(frame)
             read, frame = capture.read()
 
-    def _resize(self, picture: Image.Image) -> tuple[np.ndarray, tuple]:
-        """Return the network's input, and the picture's (w, h) in it."""
+    def resize(self, picture: Image.Image) -> tuple[np.ndarray, tuple]:
+        """Return a picture of mode RGB as the network takes it.
+
+        Returns:
+            tuple: uint8 (height, width, 3), the input without its batch
+            axis; and (width, height) of the picture in it, which begins at
+            the upper left.
+        """
         fixed = self.metadata['size']
         if fixed:
             factor = min(fixed[0] / picture.height, fixed[1] / picture.width)
@@ -182,13 +188,19 @@ class Detector:
             pixels[: fit[1], : fit[0]] = inner
         return pixels, fit
 
-    def _interpret(
+    def interpret(
         self,
         found: dict[str, np.ndarray],
         size: tuple[int, int],
         fit: tuple[int, int],
     ) -> Result:
-        """Return what the network found in pixels of a picture of a size."""
+        """Return what the network found, in pixels of the picture.
+
+        Args:
+            found: The network's outputs by name.
+            size: (width, height) of the picture.
+            fit: The same in the network's input, from :meth:`resize`.
+        """
         scores = found['scores']
         # an input of fixed size has a margin beside the picture
         inside = (found['boxes'][:, :2] <= fit).all(1)

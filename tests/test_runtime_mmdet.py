@@ -60,7 +60,7 @@ def test_sizes_equal_mmcv(tmp_path):
     for size in rng.integers(1, 900, (500, 2)).tolist():
         expected = mmcv.rescale_size(tuple(size), (320, 213))
         if min(expected) > 0:  # mmcv fails at 0
-            _, fit = detector._resize(Image.new('RGB', size))
+            _, fit = detector.resize(Image.new('RGB', size))
             assert fit == expected
     found = detector.predict(Image.new('RGB', (2000, 1)))
     assert found.boxes[1].tolist() == [0, 0, 2000, 1]

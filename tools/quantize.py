@@ -108,7 +108,7 @@ def _read_inputs(
         except ValueError as error:
             errors.append(error)
         else:
-            pixels, _ = detector._resize(picture)
+            pixels, _ = detector.resize(picture)
             yield pixels[None]
     if errors:
         raise ValueError(

@@ -134,7 +134,7 @@ class Workshop:
         detector = ExportedDetector(files['float'], 'onnxruntime')
         quantizer = Quantizer(files['float'])
         quantizer.calibrate(
-            detector._resize(read_image(file))[0][None]
+            detector.resize(read_image(file))[0][None]
             for file in self._scene_files
         )
         onnx.save(quantizer.build([*quantizer.layers]), files['int8'])

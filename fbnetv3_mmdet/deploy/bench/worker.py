@@ -91,9 +91,9 @@ def load_exported(job: dict) -> Run:
     image = np.load(job['image'])
     detector = Detector(job['model'], job['backend'], job['threads'])
     clock = StageClock()
-    clock.watch(detector, '_resize', 'preprocess')
+    clock.watch(detector, 'resize', 'preprocess')
     clock.watch(detector, '_run', 'network')
-    clock.watch(detector, '_interpret', 'postprocess')
+    clock.watch(detector, 'interpret', 'postprocess')
     return clock.timed(lambda: detector.predict(image))
 
 
