@@ -37,3 +37,29 @@ def test_detections_are_mmdetections(path, tmp_path):
     image, expected = stable_picture(exported.original, 230, 300)
     for backend in BACKENDS:
         assert_equal(exported.find(backend, image), expected)
+
+
+@pytest.mark.slow
+def test_detections_of_mmdetections_own_heads(tmp_path):
+    cfg = Config.fromfile(next(FOLDER.glob('mask-*-dsmask-c4_*digits.py')))
+    heads = cfg.model.roi_head
+    heads.bbox_head.update(
+        type='Shared2FCBBoxHead',
+        fc_out_channels=32,
+        roi_feat_size=1,
+        reg_class_agnostic=True,
+    )
+    heads.mask_head = dict(
+        type='FCNMaskHead',
+        num_convs=1,
+        in_channels=112,  # of the backbone's last stage
+        conv_out_channels=16,
+        num_classes=10,
+        class_agnostic=True,
+        loss_mask=dict(type='CrossEntropyLoss', use_mask=True),
+    )
+    exported = Exported(cfg, tmp_path)
+    image, expected = stable_picture(exported.original, 224, 320)
+    assert expected['masks'].any() and not expected['masks'].all()
+    for backend in BACKENDS:
+        assert_equal(exported.find(backend, image), expected)
