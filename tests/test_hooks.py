@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 import fbnetv3_mmdet  # noqa: F401
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
-DIGITS = next(FOLDER.glob('faster-rcnn_*_digits.py'))
+DIGITS = next(FOLDER.glob('faster-rcnn_*-a-dsmask-c4_*_digits.py'))
 
 
 @pytest.fixture
