@@ -15,7 +15,7 @@ from mmengine.registry import HOOKS
 ROOT = Path(__file__).parents[1]
 TRAIN = ROOT / 'tools/train.py'
 TEST = ROOT / 'tools/test.py'
-DIGITS = next((ROOT / 'configs/fbnetv3').glob('faster-rcnn_*-a-dsmask-c4_*_digits.py'))
+DIGITS = next(ROOT.glob('configs/*/faster-rcnn_*-a-dsmask-c4_*_digits.py'))
 
 
 def call(script, *argv):
