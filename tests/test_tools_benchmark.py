@@ -119,6 +119,31 @@ def test_tables_hold_what_was_measured(tmp_path):
     assert row[2:] == ['12.0', '8.0', '1.50', 'missed (<= 1.25)']
 
 
+def test_networks_are_split_into_what_parts_take_alone():
+    measured = [
+        (
+            Row('A', 'OpenVINO int8', {}),
+            figures(12.0, preprocess=1.0, network=10.0, other=1.0),
+        ),
+        (
+            Row('A', 'OpenVINO int8' + PARTS, {}),
+            Figures((7, 7, 7), {'dense': 5.0, 'box stage': 2.0, 'other': 0.1}),
+        ),
+        (Row('B', 'OpenVINO int8', {}), figures(3.0, network=3.0)),
+        (Row('C', 'torch.compile', {}), Figures(error='failed')),
+    ]
+    split, *others = report.split_networks(measured)
+    assert list(split[1].stages.items()) == [
+        ('preprocess', 1.0),
+        ('dense', 5.0),
+        ('box stage', 2.0),
+        ('proposals, RoIAlign, NMS', 3.0),
+        ('other', 1.0),
+    ]
+    assert split[1].ms == (11.0, 12.0, 14.0)
+    assert others == measured[1:]
+
+
 def test_training_is_told_in_images_a_second_and_shares():
     row = Row('A', 'our hooks', dict(batch_size=8))
     found = figures(4000.0, data=400.0, backward=3600.0)
@@ -180,7 +205,9 @@ def test_short_run_writes_all(run):
     assert list(rows[0]['stages']) == stages
     assert list(rows[1]['stages']) == [
         'preprocess',
-        'network',
+        'dense',
+        'box stage',
+        'proposals, RoIAlign, NMS',
         'postprocess',
         'other',
     ]

@@ -86,8 +86,10 @@ class Workshop:
                 engine = f'{engine} {kind}'
                 job = self._job('exported', str(file), backend=backend)
                 yield Row(name, engine, job, file)
-                job = dict(engine='networks', models=parts, backend=backend)
-                yield Row(name, engine + PARTS, job)
+                if parts:
+                    own = dict(models=parts, backend=backend)
+                    job = dict(engine='networks', **own)
+                    yield Row(name, engine + PARTS, job)
 
     def peers(self) -> Iterator[Row]:
         """Yield the rows of torchvision's detectors."""

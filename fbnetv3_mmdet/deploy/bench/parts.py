@@ -28,15 +28,19 @@ def cut(
         rois: How many regions the box stage gets.
 
     Returns:
-        dict: Path, and shape of the input, by name of the part.
+        dict: Path, and shape of the input, by name of the part; empty for
+        detectors of pyramids or masks, whose parts are not so few.
     """
     graph = _Graph(onnx.load(path).graph)
+    pools = [n for n in graph.nodes.values() if n.op_type == 'RoiAlign']
+    if len(pools) > 1:
+        return {}
+    (pool,) = pools
     heads = [
         graph.nodes[node].output[0]
         for name in ('rpn_head.rpn_cls', 'rpn_head.rpn_reg')
         for node in layers[name]
     ]
-    (pool,) = (n for n in graph.nodes.values() if n.op_type == 'RoiAlign')
     feature = graph.before_integers(pool.input[0])
     first = graph.nodes[layers['backbone.stage0.0.conv'][0]]
     pixels = graph.before_integers(first.input[0])

@@ -49,7 +49,9 @@ def benchmark(plan: Plan) -> str:
     for threads in plan.threads:
         title = f'{threads} thread' + 's' * (threads > 1)
         log = plan.out_dir / 'processes.log'
-        measured = measure(rows, threads, plan.rounds, plan.runs, log)
+        measured = report.split_networks(
+            measure(rows, threads, plan.rounds, plan.runs, log)
+        )
         rounds = -(-plan.rounds // STEP_SHARE)
         steps = measure(trained, threads, rounds, 1, log)
         texts += [f'## {title}', report.stage_table(measured)]
