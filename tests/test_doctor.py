@@ -15,7 +15,7 @@ from mmdet.datasets import CocoDataset
 from PIL import Image
 
 from fbnetv3_mmdet import doctor
-from fbnetv3_mmdet.doctor.findings import (
+from fbnetv3_mmdet.annotations.findings import (
     ERROR,
     KINDS,
     NOTE,
@@ -23,8 +23,8 @@ from fbnetv3_mmdet.doctor.findings import (
     Place,
     show,
 )
-from fbnetv3_mmdet.doctor.reading import _memory_limit
-from fbnetv3_mmdet.doctor.rules import Rules
+from fbnetv3_mmdet.annotations.reading import _memory_limit
+from fbnetv3_mmdet.annotations.rules import Rules
 
 TRIANGLE = [[10, 10, 30, 10, 30, 30]]
 NAN, INF = math.nan, math.inf

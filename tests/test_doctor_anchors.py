@@ -5,8 +5,8 @@ import pytest
 from mmengine.config import Config
 
 from fbnetv3_mmdet import doctor
+from fbnetv3_mmdet.annotations import Content
 from fbnetv3_mmdet.doctor.anchors import Scaled, best_overlaps
-from fbnetv3_mmdet.doctor.annotations import Content
 from fbnetv3_mmdet.doctor.clusters import cluster
 
 

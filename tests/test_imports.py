@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'fbnetv3_mmdet'
 FLOORS = (  # the ground first; parts of one floor do not know each other
-    {'archs', 'ema', 'norms', 'mmcv_ext'},
+    {'archs', 'ema', 'norms', 'mmcv_ext', 'annotations'},
     {'layers', 'ops'},
     {'models', 'datasets', 'checkpoints'},
     {'settings', 'faults'},

@@ -1,22 +1,26 @@
 """The data doctor: what training would make of a data set.
 
-:func:`read_rules` takes from a config what decides that,
-:func:`read_annotations` reads an annotation file, and
-:func:`check_annotations` counts its defects into :class:`Findings`; then
-:func:`look_at` opens the pictures. Module :mod:`.anchors` compares the boxes
+:func:`read_rules` takes from a config what decides that, and package
+:mod:`fbnetv3_mmdet.annotations` counts the defects of an annotation file into
+:class:`Findings`, as it does for a training; then :func:`look_at` opens the
+pictures. Module :mod:`.anchors` compares the boxes
 with a config's anchors and pooler.
 """
 
+from ..annotations import (
+    Content,
+    Findings,
+    Rules,
+    check_annotations,
+    read_annotations,
+)
 from .anchors import fit_anchors, pooler_shares, scale_boxes
-from .annotations import Content, check_annotations
 from .drawing import draw_defects
 from .duplicates import check_leaks, check_names, check_twins
 from .figures import plot_boxes
-from .findings import Findings
 from .pictures import check_files, check_pictures, look_at
-from .reading import read_annotations
 from .report import make_report, render
-from .rules import Rules, read_rules
+from .rules import read_rules
 
 __all__ = [
     'Content',

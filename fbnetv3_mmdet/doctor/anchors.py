@@ -10,7 +10,7 @@ import torch
 from mmcv.image import rescale_size
 from mmdet.registry import MODELS, TASK_UTILS
 
-from .annotations import Content
+from ..annotations import Content
 from .clusters import cluster
 from .rules import find_dataset, find_transform
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from ..annotations.entries import Picture
+from ..annotations.findings import ERROR, NOTE, Finding, Place, show
+from ..annotations.values import number
 from ..visualization import FONT, contact_sheet
-from .entries import Picture
-from .findings import ERROR, NOTE, Finding, Place, show
 from .pictures import FORMATS
-from .values import number
 
 TILE = 240  # px, width and height of a picture in the sheet
 LINE = 15  # px, of the text below

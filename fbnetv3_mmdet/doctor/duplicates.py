@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .entries import Picture
-from .findings import Findings, Place
+from ..annotations.entries import Picture
+from ..annotations.findings import Findings, Place
 from .pictures import Look
 
 Looks = Mapping[str, tuple[Picture, Look]]

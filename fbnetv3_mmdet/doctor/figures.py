@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..annotations.findings import show
 from .anchors import IOU, Fit, Scaled, missed_boxes
-from .findings import show
 
 MAX_CLASSES = 30  # bars
 TICKS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)  # px

@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from .entries import Picture
-from .findings import (
+from ..annotations.entries import Picture
+from ..annotations.findings import (
     EXIF_FITS,
     EXIF_STORED,
     EXIF_UNCLEAR,

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from terminaltables import GithubFlavoredMarkdownTable
 
+from ..annotations import Content
+from ..annotations.findings import Findings, Place, show
 from .anchors import IOU, Fit, Scaled, missed_boxes
-from .annotations import Content
-from .findings import Findings, Place, show
 
 EDGES = (0, 8, 16, 32, 64, 128, 256, 512, np.inf)  # px, of the histogram
 NUM_EXAMPLES = 3  # printed of a kind
