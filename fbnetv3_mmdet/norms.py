@@ -36,25 +36,25 @@ class NaiveSyncBN(nn.BatchNorm2d):
     and mean square are averaged whatever its number of pixels,
     ``running_var`` takes the biased variance, and ``num_batches_tracked``
     stays. float16 is computed in float32 and cast back; bfloat16 is not. The
-    state dict has the keys of ``nn.BatchNorm2d``.
+    state dict has the keys of ``nn.BatchNorm2d``. A worker with an empty
+    batch, as a mask head has without objects, leaves the statistics to the
+    others.
 
     Args:
         num_features (int): Channels C.
         eps (float): Added to the variance.
         momentum (float): Weight of a new batch in the running statistics.
-        stats_mode (str): '' weighs all workers equally and refuses an empty
-            batch; 'N' weighs a worker by its number of images, possibly 0.
+        stats_mode (str): '' weighs all workers equally that have images;
+            'N' weighs a worker by its number of images.
 
     Shape:
         Input and output (N, C, H, W); N, H, W may differ between workers.
 
     Raises:
         ValueError: ``stats_mode`` is neither '' nor 'N'.
-        AssertionError: Training with several workers, ``stats_mode`` '' and
-            an empty batch.
 
     Source: detectron2 ``NaiveSyncBatchNorm``, which D2Go's block library
-    repeats.
+    repeats. Theirs refuses an empty batch where ``stats_mode`` is ''.
     """
 
     def __init__(
@@ -91,29 +91,21 @@ class NaiveSyncBN(nn.BatchNorm2d):
 
     def _batch_stats(
         self, x: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, float | torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return mean (C,), mean square (C,) over workers, and momentum."""
-        num_images = len(x)
-        if self.stats_mode == '':
-            if num_images == 0:
-                raise AssertionError(
-                    'SyncBatchNorm(stats_mode="") does not support zero '
-                    "batch size. norm_cfg=dict(type='NaiveSyncBN', "
-                    "stats_mode='N') does."
-                )
-            stats = _SumOverWorkers.apply(_moments(x)) / get_world_size()
-            return *stats.chunk(2), self.momentum
-        if num_images == 0:
+        weight = len(x) if self.stats_mode == 'N' else min(len(x), 1)
+        if weight == 0:
             # The sum, 0, ties the statistics to x: without it this worker
             # would sit out the backward collective and the others would hang.
             stats = x.new_zeros(2 * self.num_features + 1) + x.sum()
         else:
-            stats = num_images * torch.cat([_moments(x), x.new_ones(1)])
+            stats = weight * torch.cat([_moments(x), x.new_ones(1)])
         stats = _SumOverWorkers.apply(stats)
-        total_images = stats[-1].detach()
-        mean, mean_square = (stats[:-1] / total_images.clamp(min=1)).chunk(2)
+        total = stats[-1].detach()
+        mean, mean_square = (stats[:-1] / total.clamp(min=1)).chunk(2)
         # no image on any worker: no update
-        return mean, mean_square, self.momentum * total_images.clamp(max=1)
+        some = (total > 0).to(self.running_mean)
+        return mean, mean_square, self.momentum * some
 
 
 def _moments(x: torch.Tensor) -> torch.Tensor:
