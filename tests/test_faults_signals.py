@@ -55,7 +55,7 @@ def test_signal(tmp_path, whole, number, when, num_workers, saved):
     cfg = toy_config(
         tmp_path / 'work',
         randomness=SEED,
-        model=dict(pause=0.3),
+        model=dict(pause=0.6),
         **{'train_dataloader.num_workers': num_workers},
     )
     process = start(cfg)
@@ -78,7 +78,7 @@ def test_signal_within_an_epoch(tmp_path):
         tmp_path / 'b/work',
         by_epoch=True,
         randomness=SEED,
-        model=dict(pause=0.3),
+        model=dict(pause=0.6),
     )
     (tmp_path / 'b').mkdir()
     process = start(cfg)
