@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import AmpOptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch.nn.parallel import DistributedDataParallel
 
 from .settings import check_settings
 
@@ -53,8 +54,14 @@ class ChannelsLastHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Convert the model in place, where it helps."""
         mixed = isinstance(runner.optim_wrapper, AmpOptimWrapper)
-        if mixed or _on_cpu(runner):
-            runner.model.to(memory_format=torch.channels_last)
+        if not mixed and not _on_cpu(runner):
+            return
+        runner.model.to(memory_format=torch.channels_last)
+        if isinstance(runner.model, DistributedDataParallel):
+            # It would exchange gradients in the format it found the weights
+            # in, and mix up their numbers: wrap anew.
+            settings = runner.cfg.get('model_wrapper_cfg')
+            runner.model = runner.wrap_model(settings, runner.model.module)
 
 
 @HOOKS.register_module()
