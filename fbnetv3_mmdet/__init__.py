@@ -20,6 +20,7 @@ from .faults import (  # noqa: E402
     ExactResumeHook,
     FiniteLossHook,
     StopOnSignalHook,
+    WholeImagesHook,
     register_atomic_backend,
 )
 from .hooks import (  # noqa: E402
@@ -61,4 +62,5 @@ __all__ = [
     'NaiveSyncBN',
     'ReuseMemoryHook',
     'StopOnSignalHook',
+    'WholeImagesHook',
 ]

@@ -11,5 +11,6 @@ default_hooks = dict(
     checkpoint=dict(type='DurableCheckpointHook'),
     finite_loss=dict(type='FiniteLossHook', interval=1),
     stop_on_signal=dict(type='StopOnSignalHook'),
+    whole_images=dict(type='WholeImagesHook', max_bad_share=0.0),
     exact_resume=dict(type='ExactResumeHook'),
 )

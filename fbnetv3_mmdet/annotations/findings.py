@@ -68,6 +68,12 @@ ODD_POLYGON = 'polygon of odd length'
 PART_POLYGON = 'broken polygon beside good ones'
 BAD_MASK = 'segmentation of a wrong type'
 NO_MASK = 'object without segmentation'
+MISSING = 'missing file'
+EMPTY = 'empty file'
+NO_PICTURE = 'not an image'
+ENORMOUS = 'enormous picture'
+TRUNCATED = 'truncated picture'
+TOO_THIN = 'thinner than 1 to 500'
 WRONG_SIZE = 'size differs from the JSON'
 EXIF_STORED = 'EXIF-rotated, JSON fits the stored size'
 EXIF_FITS = 'EXIF-rotated, JSON fits what is read'
@@ -118,11 +124,12 @@ KINDS = {
     BAD_MASK: Kind(NOTE, 'only masks would suffer'),
     NO_MASK: Kind(NOTE, 'no masks'),
     # pictures
-    'missing file': Kind(ERROR, STOPS),
-    'empty file': Kind(ERROR, STOPS),
-    'not an image': Kind(ERROR, STOPS),
-    'enormous picture': Kind(ERROR, 'stops, or needs gigabytes'),
-    'truncated picture': Kind(ERROR, 'stops, or reads garbage'),
+    MISSING: Kind(ERROR, STOPS),
+    EMPTY: Kind(ERROR, STOPS),
+    NO_PICTURE: Kind(ERROR, STOPS),
+    ENORMOUS: Kind(ERROR, 'stops, or needs gigabytes'),
+    TRUNCATED: Kind(ERROR, 'stops, or reads garbage'),
+    TOO_THIN: Kind(ERROR, STOPS),  # nothing is left of it when resized
     WRONG_SIZE: Kind(ERROR, 'boxes lie elsewhere'),
     EXIF_STORED: Kind(ERROR, 'boxes lie elsewhere'),
     EXIF_FITS: Kind(NOTE, 'read rotated'),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import os
 import threading
@@ -14,28 +13,27 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-import mmcv
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
 from ..annotations.entries import Picture
 from ..annotations.findings import (
+    EMPTY,
     EXIF_FITS,
     EXIF_STORED,
     EXIF_UNCLEAR,
+    MISSING,
     WRONG_SIZE,
     Findings,
     Place,
 )
+from ..datasets.pictures import (
+    BrokenPicture,
+    decode_picture,
+    opened_picture,
+)
 
-# Pillow's other formats are none of OpenCV's; one of them runs Ghostscript.
-Image.init()
-FORMATS = [
-    name
-    for name in 'AVIF BMP GIF JPEG JPEG2000 PNG PPM TIFF WEBP'.split()
-    if name in Image.OPEN  # AVIF is not in every Pillow
-]
 ORIENTATION = 0x0112  # EXIF tag
 TURNED = range(2, 9)  # its values that turn or mirror the picture
 SWAPPED = range(5, 9)  # and those that exchange width and height
@@ -107,20 +105,14 @@ def look(path: Path, picture: Picture) -> Look:
     content = path.read_bytes()
     digest = hashlib.sha256(content).digest()
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with opened_picture(content) as image:
             with _one_big if math.prod(image.size) > BIG else nullcontext():
                 forms = [*_forms(image, content)]
                 turn = image.getexif().get(ORIENTATION, 1)  # may decode
                 bits = _dhash(image)  # raises where OpenCV would print
-                seen = mmcv.imfrombytes(content)  # as training reads it
-    except Image.DecompressionBombError:
-        return Look(('enormous picture',), digest=digest)
-    except UnidentifiedImageError:
-        return Look(('not an image',), digest=digest)
-    except Exception as error:  # Pillow raises anything on broken files
-        return Look(('truncated picture',), type(error).__name__, digest)
-    if seen is None:
-        return Look(('truncated picture',), digest=digest)
+                seen = decode_picture(content)
+    except BrokenPicture as broken:
+        return Look((broken.kind,), broken.about, digest)
     height, width = seen.shape[:2]
     size_fault = _size_fault((width, height), turn, picture)
     about = f'{width}x{height} px, not {picture.width}x{picture.height}'
@@ -135,10 +127,10 @@ def look(path: Path, picture: Picture) -> Look:
 def _file_fault(path: Path) -> str | None:
     try:
         if not path.is_file():  # neither a folder nor a pipe
-            return 'missing file'
-        return None if path.stat().st_size else 'empty file'
+            return MISSING
+        return None if path.stat().st_size else EMPTY
     except (OSError, ValueError):  # such as a name that is too long
-        return 'missing file'
+        return MISSING
 
 
 def _size_fault(

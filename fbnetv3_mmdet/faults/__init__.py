@@ -6,6 +6,7 @@ them all. docs/reliability.md says what each is for, and what was measured.
 
 from .atomic import AtomicLocalBackend, register_atomic_backend
 from .checkpointing import DurableCheckpointHook
+from .images import WholeImagesHook
 from .losses import FiniteLossHook
 from .resuming import ExactResumeHook
 from .signals import StopOnSignalHook
@@ -16,5 +17,6 @@ __all__ = [
     'ExactResumeHook',
     'FiniteLossHook',
     'StopOnSignalHook',
+    'WholeImagesHook',
     'register_atomic_backend',
 ]

@@ -1,0 +1,208 @@
+"""Ends a training on broken images, or leaves a few of them out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmdet.structures import DetDataSample
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
+
+from ..datasets import MAX_PIXELS, BrokenPicture, LoadWholePicture
+from .stopping import stop
+
+_KEY = 'broken_images'  # in the metainfo of a batch's first sample
+
+
+@HOOKS.register_module()
+class WholeImagesHook(Hook):
+    """Train and evaluate on whole images only.
+
+    Every ``LoadImageFromFile`` of the data sets' pipelines becomes a
+    :class:`LoadWholePicture`; the config's keep their name, by which
+    MMDetection's inferencer and scripts look for them. A broken image ends
+    the process, with exit status 1 and a line that names it; but up to a
+    share of the training's images another one is taken instead, at random,
+    and a warning says so. An evaluation leaves out nothing.
+
+    Different files are counted, from the beginning of the process. Of several
+    processes each counts those that it has met, and any may end the run.
+
+    Args:
+        max_bad_share (float): Share of the training's images, at least 0 and
+            below 1, that may be broken.
+        max_pixels (int): Most pixels of an image, read from its header
+            before it is decoded; above 178,956,970 Pillow opens none.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    def __init__(
+        self, max_bad_share: float = 0.0, max_pixels: int = MAX_PIXELS
+    ) -> None:
+        _check(max_bad_share, max_pixels)
+        self.max_bad_share = max_bad_share
+        self.max_pixels = max_pixels
+        self._broken: dict[str, str] = {}  # by file, in training
+        self._limit = 0
+
+    def before_train(self, runner: Runner) -> None:
+        """Have the training's images checked."""
+        loop = runner.train_loop
+        num_images = sum(map(len, _innermost(loop.dataloader.dataset)))
+        # the least bit more: 0.29 * 100 is 28.999...
+        self._limit = math.floor(self.max_bad_share * num_images + 1e-6)
+        self._watch(loop.dataloader, self._limit)
+        if isinstance(loop, IterBasedTrainLoop):
+            # workers of mmengine before 0.10.8 have begun to load
+            loop.dataloader._iterator = None
+            iterator = type(loop.dataloader_iterator)
+            loop.dataloader_iterator = iterator(loop.dataloader)
+
+    def before_val(self, runner: Runner) -> None:
+        """Have the evaluation's images checked."""
+        self._watch(runner.val_loop.dataloader)
+
+    def before_test(self, runner: Runner) -> None:
+        """Have the test's images checked."""
+        self._watch(runner.test_loop.dataloader)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Log what was left out, and stop where it was too much."""
+        for file, fault in _broken_of(data_batch):
+            if file in self._broken:
+                continue
+            self._broken[file] = fault
+            number = len(self._broken)
+            if number > self._limit:
+                stop(
+                    runner,
+                    f'image {file!r}: {fault}; {number} images are broken '
+                    f'and max_bad_share={self.max_bad_share} of '
+                    f'WholeImagesHook allows {self._limit}; mend them, or '
+                    'take them out of the annotation file, or allow more; '
+                    'tools/check_dataset.py --images finds them all',
+                )
+            runner.logger.warning(
+                f'image {file!r} is left out: {fault}; {number} of '
+                f'{self._limit} that max_bad_share={self.max_bad_share} of '
+                'WholeImagesHook allows'
+            )
+
+    def before_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Stop at a broken image."""
+        for file, fault in _broken_of(data_batch):
+            stop(
+                runner,
+                f'image {file!r}: {fault}; an evaluation leaves out nothing: '
+                'mend it, or take it out of the annotation file',
+            )
+
+    before_test_iter = before_val_iter
+
+    def _watch(self, loader: DataLoader, limit: int = 0) -> None:
+        dataset = loader.dataset
+        if isinstance(getattr(dataset, '__getitems__', None), _Fetch):
+            return
+        for part in _innermost(dataset):
+            pipeline = getattr(part, 'pipeline', None)
+            transforms = getattr(pipeline, 'transforms', [])
+            for i, loading in enumerate(transforms):
+                if type(loading) is LoadImageFromFile:
+                    transforms[i] = LoadWholePicture(loading, self.max_pixels)
+        # torch asks a dataset that has this for a whole batch
+        dataset.__getitems__ = _Fetch(dataset, limit)
+
+
+class _Fetch:
+    """Loads a batch, with other images in the place of broken ones.
+
+    The first sample's ``metainfo`` takes the broken ones to the main process.
+    Where they are too many, it is all there is in the batch.
+
+    Args:
+        dataset: From which to load.
+        limit (int): How many different files may be broken.
+    """
+
+    def __init__(self, dataset: Any, limit: int) -> None:
+        self._dataset = dataset
+        self._limit = limit
+        self._files: set[str] = set()
+
+    def __call__(self, indices: Sequence[int]) -> list[Any]:
+        broken: list[tuple[str, str]] = []
+        samples = []
+        for i in indices:
+            sample = self._load(i, broken)
+            if sample is None:
+                return [_message(broken)]
+            samples.append(sample)
+        if broken:
+            samples[0]['data_samples'].set_metainfo({_KEY: broken})
+        return samples
+
+    def _load(self, i: int, broken: list[tuple[str, str]]) -> Any:
+        """Return an image, or another in its place, or None: too many."""
+        while True:
+            try:
+                return self._dataset[i]
+            except BrokenPicture as error:
+                broken.append((error.file, str(error)))
+                self._files.add(error.file)
+            if len(self._files) > self._limit:
+                return None
+            i = np.random.randint(len(self._dataset))
+
+
+def _message(broken: Sequence[tuple[str, str]]) -> dict:
+    """Return a sample that only tells what is broken."""
+    sample = DetDataSample(metainfo={_KEY: broken})
+    inputs = torch.zeros(3, 1, 1, dtype=torch.uint8)
+    return dict(inputs=inputs, data_samples=sample)
+
+
+def _broken_of(batch: Any) -> Iterator[tuple[str, str]]:
+    """Yield the files met for a batch that are broken, and their faults."""
+    samples = batch.get('data_samples') if isinstance(batch, dict) else None
+    for sample in samples or ():
+        yield from getattr(sample, 'metainfo', {}).get(_KEY, ())
+
+
+def _innermost(dataset: Any) -> Iterator[Any]:
+    """Yield the data sets inside of any wrappers."""
+    inner = getattr(dataset, 'datasets', None) or [
+        getattr(dataset, 'dataset', None)
+    ]
+    for part in inner:
+        if part is None:
+            yield dataset
+        else:
+            yield from _innermost(part)
+
+
+def _check(max_bad_share: float, max_pixels: int) -> None:
+    is_number = isinstance(max_bad_share, (int, float))
+    if not is_number or not 0 <= max_bad_share < 1:
+        raise ValueError(
+            f'max_bad_share={max_bad_share!r} of WholeImagesHook is not '
+            'allowed; give a number of at least 0 and below 1'
+        )
+    if type(max_pixels) is not int or not 1 <= max_pixels <= MAX_PIXELS:
+        raise ValueError(
+            f'max_pixels={max_pixels!r} of WholeImagesHook is not allowed; '
+            f'give an integer from 1 to {MAX_PIXELS}, and cut larger images '
+            'into tiles'
+        )
