@@ -22,6 +22,9 @@ M_MMAP_MAX = -4
 class CheckSettingsHook(Hook):
     """Stop before the first iteration where a setting is wrong.
 
+    It logs a line for each kind of annotations that are left out, or not used
+    as they are.
+
     ``tools/train.py`` and ``tools/test.py`` check before they build anything.
     This is for whatever else runs a config, MMDetection's own tools say; the
     model and the datasets are built by then, and may have failed first.
@@ -34,11 +37,11 @@ class CheckSettingsHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check a training run."""
-        check_settings(runner.cfg, ('train', 'val'))
+        _check(runner, 'train', 'val')
 
     def before_test(self, runner: Runner) -> None:
         """Check a test run."""
-        check_settings(runner.cfg, ('test',))
+        _check(runner, 'test')
 
 
 @HOOKS.register_module()
@@ -80,6 +83,11 @@ class ReuseMemoryHook(Hook):
             libc = ctypes.CDLL(None)
             libc.mallopt(M_MMAP_MAX, 0)
             libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
+
+
+def _check(runner: Runner, *splits: str) -> None:
+    for line in check_settings(runner.cfg, splits):
+        runner.logger.warning(line)
 
 
 def _on_cpu(runner: Runner) -> bool:

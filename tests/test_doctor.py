@@ -23,8 +23,8 @@ from fbnetv3_mmdet.annotations.findings import (
     Place,
     show,
 )
-from fbnetv3_mmdet.annotations.reading import _memory_limit
 from fbnetv3_mmdet.annotations.rules import Rules
+from fbnetv3_mmdet.memory import memory_limit
 
 TRIANGLE = [[10, 10, 30, 10, 30, 30]]
 NAN, INF = math.nan, math.inf
@@ -391,7 +391,7 @@ def test_reading_may_not_take_all_memory():
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_AS)
-    with _memory_limit():
+    with memory_limit():
         inside = resource.getrlimit(resource.RLIMIT_AS)
         with pytest.raises(MemoryError):
             bytearray(inside[0])

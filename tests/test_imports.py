@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'fbnetv3_mmdet'
 FLOORS = (  # the ground first; parts of one floor do not know each other
-    {'archs', 'ema', 'norms', 'mmcv_ext', 'annotations'},
-    {'layers', 'ops'},
+    {'archs', 'ema', 'memory', 'norms', 'mmcv_ext'},
+    {'layers', 'ops', 'annotations'},
     {'models', 'datasets', 'checkpoints'},
     {'settings', 'faults'},
     {'hooks', 'cli', 'inference', 'logs', 'visualization'},

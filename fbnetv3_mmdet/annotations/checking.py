@@ -11,17 +11,25 @@ import numpy as np
 
 from .entries import Picture, check_categories, check_images
 from .findings import (
+    IGNORED,
+    NO_AREA,
+    NO_CROWD,
     NO_MASK,
     NO_OBJECTS,
     NOTE,
     PART_POLYGON,
     PARTLY,
+    RLE_MASK,
+    TEXT_ID,
+    ZERO_ID,
     Findings,
     Place,
     show,
 )
 from .rules import Rules
 from .values import box_fault, has_ids, mask_fault, number
+
+SOUND = {PART_POLYGON, PARTLY, ZERO_ID}  # at whatever level
 
 SAME = 0.9  # IoU from which two boxes of a class are nearly the same
 NEIGHBOURS = 32  # boxes, from left to right, that each is compared with
@@ -135,7 +143,7 @@ class _Checker:
             self._findings.add(kind, place)
         label = self._labels.get(item['category_id'])
         self._num_named[image] += label is not None
-        if {'crowd', 'object with ignore'} & {*faults}:
+        if {'crowd', IGNORED} & {*faults}:
             self._num_ignored[image] += 1
         elif not any(map(self._is_fatal, faults)):
             self._num_usable[image] += 1
@@ -147,9 +155,14 @@ class _Checker:
         self, item: Mapping[str, Any], picture: Picture
     ) -> Iterator[str]:
         """Yield the kinds of an annotation's defects."""
-        if item.get('ignore'):  # then CocoDataset looks no further
-            yield 'object with ignore'
-            return
+        if number(item['id']) is None:
+            yield TEXT_ID
+        elif item['id'] == 0:
+            yield ZERO_ID
+        if item.get('ignore'):
+            yield IGNORED
+            if not self._rules.is_raw:  # CocoDataset looks no further
+                return
         kind = box_fault(item.get('bbox'), picture.width, picture.height)
         if kind:
             yield kind
@@ -159,12 +172,16 @@ class _Checker:
         elif not math.isfinite(area):
             yield 'area that is NaN or infinite'
         elif area <= 0:
-            yield 'area of zero or less'
+            yield NO_AREA
         category = item['category_id']
         if category not in self._labels:
             yield 'unknown category id'
         elif self._labels[category] is None:
             yield 'class that the config lacks'
+        if 'iscrowd' not in item:
+            yield NO_CROWD
+        elif item['iscrowd'] not in (0, 1):
+            yield 'iscrowd that is neither 0 nor 1'
         if item.get('iscrowd'):
             yield 'crowd'
         elif kind in (None, PARTLY):
@@ -172,12 +189,15 @@ class _Checker:
             if known in self._boxes:
                 yield 'duplicate box'
             self._boxes.add(known)
-        fault = mask_fault(item.get('segmentation'), self._rules.polygons)
-        if fault and (fault != NO_MASK or self._rules.with_mask):
+        mask = item.get('segmentation')
+        fault = mask_fault(mask, *picture[2:4], self._rules.polygons)
+        if fault == NO_MASK and not self._rules.with_mask:
+            return
+        if fault and not (fault == RLE_MASK and item.get('iscrowd')):
             yield fault
 
     def _is_fatal(self, kind: str) -> bool:
-        return kind != PART_POLYGON and self._findings.level(kind) != NOTE
+        return kind not in SOUND and self._findings.level(kind) != NOTE
 
     def check_coverage(self) -> None:
         """Count images that have nothing to find."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
-from .findings import Findings, Place
+from .findings import MIXED_IDS, Findings, Place
 from .rules import Rules
 from .values import has_ids, number
 
@@ -48,6 +48,7 @@ def check_images(
         if None not in sides and not is_used:
             findings.add('image below min_size', place)
         pictures[key] = Picture(key, file, *sides, is_used)
+    _check_types(pictures, 'images', findings)
     return pictures
 
 
@@ -86,4 +87,13 @@ def check_categories(
     if keys and max(keys) - min(keys) >= len(keys):
         about = f'{len(keys)} from {min(keys)} to {max(keys)}'
         findings.add('category ids with gaps', Place(about=about))
+    _check_types(classes, 'categories', findings)
     return classes
+
+
+def _check_types(
+    keys: Iterable[Hashable], section: str, findings: Findings
+) -> None:
+    """Count a section whose ids pycocotools could not sort."""
+    if len({isinstance(key, (int, float)) or type(key) for key in keys}) > 1:
+        findings.add(MIXED_IDS, Place(about=section))

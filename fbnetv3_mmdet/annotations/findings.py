@@ -1,7 +1,8 @@
 """What can be wrong with a data set, and what training makes of it.
 
-The levels are what MMDetection's ``CocoDataset``, ``LoadImageFromFile`` and
-``LoadAnnotations`` were measured to do with each defect.
+The levels are what MMDetection's ``CocoDataset``, ``LoadImageFromFile``,
+``LoadAnnotations`` and ``CocoMetric`` were measured to do with each defect.
+Annotation files in which one stops training are refused before it begins.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ DROPPED = 'dropped'  # training leaves it out
 NOTE = 'note'  # training uses it as it is
 LEVELS = (ERROR, DROPPED, NOTE)
 NUM_PLACES = 20  # of a kind are kept
+NUM_EXAMPLES = 3  # ... and shown
 MAX_TEXT = 60  # characters of a text from the files that are shown
 
 
@@ -67,7 +69,18 @@ NO_POLYGON = 'polygon of too few points'
 ODD_POLYGON = 'polygon of odd length'
 PART_POLYGON = 'broken polygon beside good ones'
 BAD_MASK = 'segmentation of a wrong type'
+WILD_MASK = 'segmentation that does not fit its image'
+RLE_MASK = 'run-length mask, not polygons'
 NO_MASK = 'object without segmentation'
+NAN_BOX = 'box with NaN'
+EMPTY_BOX = 'box of zero or negative size'
+SMALL_BOX = 'box under one pixel'
+NO_AREA = 'area of zero or less'
+IGNORED = 'object with ignore'
+NO_CROWD = 'annotation without iscrowd'
+TEXT_ID = 'annotation id that is no number'
+ZERO_ID = 'annotation id 0'
+MIXED_IDS = 'ids that are numbers and others'
 MISSING = 'missing file'
 EMPTY = 'empty file'
 NO_PICTURE = 'not an image'
@@ -82,11 +95,11 @@ EXIF_UNCLEAR = 'EXIF-turned, the size does not tell'
 KINDS = {
     # images
     'image entry of a wrong type': Kind(ERROR, STOPS),
-    'duplicate image id': Kind(ERROR, 'all boxes go to the last of them'),
+    'duplicate image id': Kind(ERROR, STOPS),
     'missing file name': Kind(ERROR, STOPS),
     'duplicate file name': Kind(ERROR, "each lacks the others' boxes"),
     'file name leaves the folder': Kind(ERROR, 'another file is read'),
-    'image size in JSON is wrong': Kind(ERROR, 'stops, or has no boxes'),
+    'image size in JSON is wrong': Kind(ERROR, STOPS),
     'image below min_size': Kind(DROPPED, LEFT_OUT),
     NO_OBJECTS: Kind(NOTE, 'used as background'),
     'image with only ignored objects': Kind(NOTE, 'used as background'),
@@ -95,33 +108,40 @@ KINDS = {
     ),
     # categories
     'category entry of a wrong type': Kind(ERROR, STOPS),
-    'duplicate category id': Kind(ERROR, 'labels shift'),
-    'duplicate category name': Kind(ERROR, 'labels shift'),
+    'duplicate category id': Kind(ERROR, STOPS),
+    'duplicate category name': Kind(ERROR, STOPS),
     'category ids with gaps': Kind(NOTE, 'used'),
     # annotations
     'annotation entry of a wrong type': Kind(ERROR, STOPS),
     'duplicate annotation id': Kind(ERROR, STOPS),
+    TEXT_ID: Kind(NOTE, 'CocoMetric would stop'),
+    ZERO_ID: Kind(NOTE, 'CocoMetric would not find it'),
+    MIXED_IDS: Kind(NOTE, 'CocoMetric would stop'),
     'unknown image id': Kind(DROPPED, LEFT_OUT),
     'unknown category id': Kind(DROPPED, LEFT_OUT),
     'class that the config lacks': Kind(DROPPED, LEFT_OUT),
     'box that is not four numbers': Kind(ERROR, STOPS),
-    'box with NaN': Kind(DROPPED, LEFT_OUT),
-    'infinite box': Kind(ERROR, 'cut to the image'),
-    'box of zero or negative size': Kind(DROPPED, LEFT_OUT),
-    'box under one pixel': Kind(DROPPED, LEFT_OUT),
+    NAN_BOX: Kind(DROPPED, LEFT_OUT),
+    'infinite box': Kind(ERROR, STOPS),
+    EMPTY_BOX: Kind(DROPPED, LEFT_OUT),
+    SMALL_BOX: Kind(DROPPED, LEFT_OUT),
     OUTSIDE: Kind(DROPPED, LEFT_OUT),
     PARTLY: Kind(NOTE, 'cut to the image'),
     'area that is no number': Kind(ERROR, STOPS),
-    'area of zero or less': Kind(DROPPED, LEFT_OUT),
+    NO_AREA: Kind(DROPPED, LEFT_OUT),
     'area that is NaN or infinite': Kind(NOTE, 'not used in training'),
     'duplicate box': Kind(ERROR, 'counts as two objects'),
     'nearly the same box twice': Kind(NOTE, 'counts as two objects'),
     'crowd': Kind(NOTE, 'no object to find'),
-    'object with ignore': Kind(NOTE, 'left out, as it says'),
+    'iscrowd that is neither 0 nor 1': Kind(ERROR, STOPS),
+    NO_CROWD: Kind(NOTE, 'CocoMetric would stop'),
+    IGNORED: Kind(NOTE, 'left out, as it says'),
     NO_POLYGON: Kind(NOTE, 'only masks would suffer'),
     ODD_POLYGON: Kind(NOTE, 'only masks would suffer'),
     PART_POLYGON: Kind(NOTE, 'only masks would suffer'),
     BAD_MASK: Kind(NOTE, 'only masks would suffer'),
+    WILD_MASK: Kind(NOTE, 'only masks would suffer'),
+    RLE_MASK: Kind(NOTE, 'only masks would suffer'),
     NO_MASK: Kind(NOTE, 'no masks'),
     # pictures
     MISSING: Kind(ERROR, STOPS),

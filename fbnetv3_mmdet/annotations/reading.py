@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource = None
+from ..memory import memory_limit
 
 SECTIONS = ('images', 'annotations', 'categories')
-SHARE = 0.8  # of the free memory that reading may take
 
 
-def read_annotations(path: str) -> dict[str, Any]:
+def read_annotations(path: str, is_labelled: bool = True) -> dict[str, Any]:
     """Return the content of an annotation file.
+
+    Args:
+        path: Of the file.
+        is_labelled: Whether it must have annotations, as public test sets do
+            not; an empty list stands for those that are missing.
 
     Raises:
         ValueError: It is missing, no JSON, too large for the memory or too
@@ -26,7 +25,7 @@ def read_annotations(path: str) -> dict[str, Any]:
     """
     fault = None
     try:
-        with _memory_limit():
+        with memory_limit():
             data = json.loads(Path(path).read_bytes())
     except OSError as error:
         fault = f'cannot be read ({error.strerror})'
@@ -37,6 +36,8 @@ def read_annotations(path: str) -> dict[str, Any]:
     except MemoryError:
         fault = 'is too large for the memory that is free'
     else:
+        if not is_labelled and isinstance(data, dict):
+            data.setdefault('annotations', [])
         for section in SECTIONS:
             if not isinstance(data, dict) or not isinstance(
                 data.get(section), list
@@ -49,30 +50,3 @@ def read_annotations(path: str) -> dict[str, Any]:
             'of COCO'
         )
     return data
-
-
-@contextmanager
-def _memory_limit() -> Iterator[None]:
-    """Make what takes all memory a MemoryError, where the system can.
-
-    The kernel would kill this process, or another, instead.
-    """
-    try:
-        pages = int(Path('/proc/self/statm').read_text().split()[0])
-        table = dict(
-            line.split()[:2]
-            for line in Path('/proc/meminfo').read_text().splitlines()
-        )
-        free = 1024 * int(table['MemAvailable:'])
-    except (OSError, KeyError):
-        yield
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = pages * resource.getpagesize() + int(SHARE * free)
-    if soft != resource.RLIM_INFINITY:
-        limit = min(limit, soft)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

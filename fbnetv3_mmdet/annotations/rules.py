@@ -1,4 +1,4 @@
-"""How training takes images and annotations, as far as a config decides."""
+"""How images and annotations are taken, as far as a config decides."""
 
 from __future__ import annotations
 
@@ -7,26 +7,51 @@ from typing import NamedTuple
 from .findings import (
     BAD_MASK,
     DROPPED,
+    EMPTY_BOX,
+    ENORMOUS,
     ERROR,
+    EXIF_STORED,
+    IGNORED,
     LEFT_OUT,
+    MIXED_IDS,
+    NAN_BOX,
+    NO_AREA,
+    NO_CROWD,
     NO_MASK,
     NO_OBJECTS,
     NO_POLYGON,
+    NOTE,
     ODD_POLYGON,
+    OUTSIDE,
     PART_POLYGON,
+    PARTLY,
+    RLE_MASK,
+    SMALL_BOX,
     STOPS,
+    TEXT_ID,
+    TRUNCATED,
+    WILD_MASK,
+    WRONG_SIZE,
+    ZERO_ID,
     Kind,
 )
 
+FATAL_MASKS = (BAD_MASK, WILD_MASK, NO_MASK)
+STOPS_RAW = (NAN_BOX, NO_CROWD, TEXT_ID)
+FOUND_BY_NONE = (EMPTY_BOX, SMALL_BOX, OUTSIDE, NO_AREA, IGNORED)
+
 
 class Rules(NamedTuple):
-    """What training with a config does with images and annotations."""
+    """What a training or a test makes of images and annotations."""
 
     classes: tuple[str, ...] | None = None  # None: those of the file
     filter_empty: bool = False  # leaves out images without objects
     min_size: float = 0  # px: leaves out smaller images
     with_mask: bool = False  # reads segmentations
     polygons: bool = False  # ... and only polygons
+    whole_images: bool = False  # stops at pictures that are broken
+    is_test: bool = False  # pycocotools gets the segmentations as they are
+    is_raw: bool = False  # ... and all else: CocoMetric reads the file itself
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -35,8 +60,28 @@ class Rules(NamedTuple):
         if self.filter_empty:
             kinds[NO_OBJECTS] = Kind(DROPPED, LEFT_OUT)
         if self.with_mask:
-            for kind in (NO_POLYGON, ODD_POLYGON, PART_POLYGON):
-                kinds[kind] = Kind(DROPPED, LEFT_OUT)
-            kinds[BAD_MASK] = Kind(ERROR, 'stops, or is left out')
-            kinds[NO_MASK] = Kind(ERROR, STOPS)
+            kinds |= dict.fromkeys(FATAL_MASKS, Kind(ERROR, STOPS))
+            polygons = Kind(DROPPED, LEFT_OUT)
+            odd = polygons
+            if self.is_test:
+                polygons = Kind(ERROR, STOPS)
+                odd = Kind(NOTE, 'the last number is left out')
+            kinds |= {
+                NO_POLYGON: polygons,
+                PART_POLYGON: polygons,
+                ODD_POLYGON: odd,
+                RLE_MASK: Kind(DROPPED, LEFT_OUT),
+            }
+        if self.whole_images:
+            broken = (ENORMOUS, TRUNCATED, WRONG_SIZE)
+            kinds |= dict.fromkeys(broken, Kind(ERROR, STOPS))
+            kinds[EXIF_STORED] = Kind(NOTE, 'read as stored')
+        if self.is_test:
+            kinds[MIXED_IDS] = Kind(ERROR, STOPS)
+        if self.is_raw:
+            counts = Kind(ERROR, 'counts as an object to find')
+            kinds |= dict.fromkeys(STOPS_RAW, Kind(ERROR, STOPS))
+            kinds |= dict.fromkeys(FOUND_BY_NONE, counts)
+            kinds[PARTLY] = Kind(ERROR, 'compared as it is, not cut')
+            kinds[ZERO_ID] = Kind(ERROR, 'its detection counts as false')
         return kinds

@@ -6,18 +6,30 @@ import math
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
+
 from .findings import (
     BAD_MASK,
+    EMPTY_BOX,
+    NAN_BOX,
     NO_MASK,
     NO_POLYGON,
     ODD_POLYGON,
     OUTSIDE,
     PART_POLYGON,
     PARTLY,
+    RLE_MASK,
+    SMALL_BOX,
+    WILD_MASK,
 )
 
 TOLERANCE = 0.01  # px: rounding, not a box that leaves its image
 LEAST_NUMBERS = 6  # of a polygon: three points
+# Outline of a polygon over width + height of its image: pycocotools takes
+# memory for each pixel of it, without end where it is infinite.
+LONGEST = 100
+NUMBERS = {int, float}
+LARGEST_SHIFT = 60  # bits of a run's length in a run-length mask
 
 
 def has_ids(entry: Any, *names: str) -> bool:
@@ -51,19 +63,19 @@ def box_fault(
     if None in values:
         return 'box that is not four numbers'
     if any(map(math.isnan, values)):
-        return 'box with NaN'
+        return NAN_BOX
     if any(map(math.isinf, values)):
         return 'infinite box'
     left, top, *sides = values
     right, bottom = left + sides[0], top + sides[1]
     if min(sides) <= 0:
-        return 'box of zero or negative size'
+        return EMPTY_BOX
     if width is not None and (
         min(right, width) <= max(left, 0) or min(bottom, height) <= max(top, 0)
     ):
         return OUTSIDE
     if min(sides) < 1:
-        return 'box under one pixel'
+        return SMALL_BOX
     if width is not None and (
         min(left, top) < -TOLERANCE
         or max(right - width, bottom - height) > TOLERANCE
@@ -72,38 +84,104 @@ def box_fault(
     return None
 
 
-def mask_fault(segmentation: Any, polygons: bool) -> str | None:
+def mask_fault(
+    segmentation: Any,
+    width: float | None,
+    height: float | None,
+    polygons: bool = False,
+) -> str | None:
     """Return the kind of defect of a segmentation, None where it is right.
 
     Args:
         segmentation: Should be polygons or a run-length encoding.
+        width: Of the image in pixels, None where that is not known.
+        height: Of the image.
         polygons: Whether training reads polygons only.
     """
     if not segmentation:
         return NO_MASK
     if isinstance(segmentation, dict):
-        is_rle = isinstance(
-            segmentation.get('counts'), (list, str)
-        ) and _is_row(segmentation.get('size'), 2)
-        return None if is_rle and not polygons else BAD_MASK
+        fault = _rle_fault(segmentation, width, height)
+        return fault or (RLE_MASK if polygons else None)
     if not isinstance(segmentation, list):
         return BAD_MASK
-    faults = [*map(_polygon_fault, segmentation)]
-    if BAD_MASK in faults:
-        return BAD_MASK
+    longest = math.inf if width is None else LONGEST * (width + height)
+    faults = [_polygon_fault(polygon, longest) for polygon in segmentation]
+    for kind in (BAD_MASK, WILD_MASK):
+        if kind in faults:
+            return kind
     if None in faults and any(faults):
         return PART_POLYGON
     return faults[0]
 
 
-def _polygon_fault(polygon: Any) -> str | None:
-    if not isinstance(polygon, list) or not all(
-        number(value) is not None and math.isfinite(value) for value in polygon
-    ):
+def _polygon_fault(polygon: Any, longest: float) -> str | None:
+    if not isinstance(polygon, list) or not {*map(type, polygon)} <= NUMBERS:
         return BAD_MASK
+    span = _span(polygon)
+    # no outline is longer than the first; most are found good by it
+    if not len(polygon) / 2 * span <= longest and (
+        not span <= longest or not _outline(polygon) <= longest
+    ):
+        return WILD_MASK
     if len(polygon) < LEAST_NUMBERS:
         return NO_POLYGON
     return ODD_POLYGON if len(polygon) % 2 else None
+
+
+def _span(values: list[float]) -> float:
+    """Return how far values reach to either side of 0, infinite if NaN."""
+    try:
+        is_finite = math.isfinite(sum(values))
+    except OverflowError:  # an integer larger than any float
+        is_finite = False
+    reach = [0, *values]
+    return max(reach) - min(reach) if is_finite else math.inf
+
+
+def _outline(polygon: list[float]) -> float:
+    """Return the length of a polygon's sides as pixels are counted."""
+    points = np.array(polygon[: len(polygon) // 2 * 2], float).reshape(-1, 2)
+    return np.abs(points - np.roll(points, 1, 0)).max(1).sum()
+
+
+def _rle_fault(
+    mask: dict[str, Any], width: float | None, height: float | None
+) -> str | None:
+    size, runs = mask.get('size'), mask.get('counts')
+    if isinstance(runs, str):
+        runs = _unpack(runs)
+    if (
+        not _is_row(size, 2)
+        or not isinstance(runs, list)
+        or not all(type(run) is int and run >= 0 for run in runs)
+    ):
+        return BAD_MASK
+    fits = width is None or (
+        size == [height, width] and sum(runs) == height * width
+    )
+    return None if fits else WILD_MASK
+
+
+def _unpack(counts: str) -> list[int] | None:
+    """Return the runs of a packed run-length mask, None where it is none.
+
+    A character has 5 bits of a number, the lowest first, and whether more
+    follow; the fourth and later numbers are differences to the last but one.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for char in counts:
+        code = ord(char) - ord('0')
+        if not 0 <= code < 64 or shift > LARGEST_SHIFT:
+            return None
+        value |= (code & 31) << shift
+        shift += 5
+        if not code & 32:
+            value -= (code & 16) << (shift - 4)  # the sign
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return None if shift else runs
 
 
 def _is_row(value: Any, length: int) -> bool:

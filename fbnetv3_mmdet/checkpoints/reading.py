@@ -11,12 +11,15 @@ import codecs
 import functools
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+
+from ..memory import memory_limit
 
 _NUMBERS = '?bhilqBHILQefd'  # NumPy's codes of truth values and real numbers
 _STATISTICS = ('min', 'max', 'mean', 'current')  # methods of HistoryBuffer
@@ -46,7 +49,10 @@ def read_checkpoint(path: str, map_location: Any = 'cpu') -> Any:
     # once more: onedl-mmengine's own loaders take these off torch's list
     allow_training_checkpoints()
     try:
-        return torch.load(path, map_location, weights_only=True)
+        # a GPU's memory would count too, all that its driver reserves
+        on_cpu = str(map_location) == 'cpu'
+        with memory_limit() if on_cpu else nullcontext():
+            return torch.load(path, map_location, weights_only=True)
     except FileNotFoundError:
         raise FileNotFoundError(
             f'checkpoint={path!r} does not exist; give the path of a file'
@@ -63,10 +69,7 @@ def read_checkpoint(path: str, map_location: Any = 'cpu') -> Any:
             'torch.serialization.add_safe_globals'
         ) from None
     except Exception as error:  # what is broken may raise anything
-        raise ValueError(
-            f'checkpoint={path!r} is not a whole file of torch.save '
-            f'({_reason(error)}); download or copy it again'
-        ) from None
+        raise ValueError(f'checkpoint={path!r} {_fault(error)}') from None
 
 
 def check_checkpoint(path: str) -> None:
@@ -86,6 +89,18 @@ def check_checkpoint(path: str) -> None:
                 f'checkpoint={path!r} is damaged: wrong checksum of '
                 f'{broken!r} in it; download or copy it again'
             )
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, MemoryError) or 'allocate memory' in str(error):
+        return (
+            'is too large for the memory that is free; if you trust it, read '
+            'it on a larger machine'
+        )
+    return (
+        f'is not a whole file of torch.save ({_reason(error)}); download or '
+        'copy it again'
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -9,11 +9,10 @@ import numpy as np
 from terminaltables import GithubFlavoredMarkdownTable
 
 from ..annotations import Content
-from ..annotations.findings import Findings, Place, show
+from ..annotations.findings import NUM_EXAMPLES, Findings, Place, show
 from .anchors import IOU, Fit, Scaled, missed_boxes
 
 EDGES = (0, 8, 16, 32, 64, 128, 256, 512, np.inf)  # px, of the histogram
-NUM_EXAMPLES = 3  # printed of a kind
 MAX_CLASSES = 100  # printed
 NOT_REACHED = f'no anchor at IoU {IOU}'
 NO_BETTER = 'These reach no more: keep those in use.'

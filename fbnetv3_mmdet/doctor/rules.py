@@ -9,6 +9,7 @@ from typing import Any
 from mmdet.registry import DATASETS
 
 from ..annotations.rules import Rules
+from ..settings.coco import training_rules
 from ..settings.paths import find_dicts
 
 
@@ -21,18 +22,17 @@ def read_rules(cfg: Mapping[str, Any], with_classes: bool = True) -> Rules:
             config's are not.
     """
     dataset = find_dataset(cfg, 'train_dataloader')
-    rules = dataset.get('filter_cfg') or {}
-    load = find_transform(dataset, 'LoadAnnotations') or {}
     classes = None
     if with_classes and dataset.get('type') in DATASETS:
         kind = DATASETS.get(dataset['type'])
         classes = kind._load_metainfo(dataset.get('metainfo')).get('classes')
-    return Rules(
+    return training_rules(dataset)._replace(
         classes=None if classes is None else tuple(classes),
-        filter_empty=rules.get('filter_empty_gt', False),
-        min_size=rules.get('min_size', 0),
-        with_mask=load.get('with_mask', False),
-        polygons=not load.get('poly2mask', True),
+        whole_images=any(
+            hook.get('type') == 'WholeImagesHook'
+            for place in ('default_hooks', 'custom_hooks')
+            for _, hook in find_dicts(cfg.get(place), place)
+        ),
     )
 
 
@@ -43,13 +43,3 @@ def find_dataset(cfg: Mapping[str, Any], loader: str) -> Mapping[str, Any]:
         if place and not {'dataset', 'datasets'} & node.keys():
             return node
     return {}
-
-
-def find_transform(
-    dataset: Mapping[str, Any], kind: str
-) -> Mapping[str, Any] | None:
-    """Return the first transform of a type in a dataset's pipeline."""
-    for _, node in find_dicts(dataset.get('pipeline'), 'pipeline'):
-        if node.get('type') == kind:
-            return node
-    return None

@@ -18,7 +18,7 @@ __all__ = ['check_settings']
 
 def check_settings(
     cfg: Config, splits: Sequence[str] = ('train', 'val', 'test')
-) -> None:
+) -> list[str]:
     """Check the settings that users are most likely to get wrong.
 
     Rules for FBNetV3 modules apply to those that a model has, the others to
@@ -31,11 +31,14 @@ def check_settings(
         splits (Sequence[str]): What is to run: of 'train', 'val' and 'test'
             those whose data to check. One without a dataloader is left out.
 
+    Returns:
+        A line for each kind of annotations that are left out, or not used as
+        they are.
+
     Raises:
-        ValueError: A setting is wrong.
+        ValueError: A setting is wrong, or an annotation file broken.
     """
     settings = cfg.to_dict()
     for rule in RULES + (TRAINING_RULES if 'train' in splits else ()):
         rule(settings)
-    for split in splits:
-        check_split(settings, split)
+    return sum((check_split(settings, split) for split in splits), [])

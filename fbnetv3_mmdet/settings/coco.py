@@ -1,10 +1,14 @@
 """What an annotation file in COCO's format holds."""
 
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from ..annotations import Findings, Rules, check_annotations, read_annotations
+from ..annotations.findings import NOTE, NUM_EXAMPLES, STOPS, Finding
+from ..annotations.values import number
+from .paths import find_dicts
 
 NUM_FILES = 20  # how many of the images' names are kept
 
@@ -16,68 +20,88 @@ class Contents(NamedTuple):
     files: tuple[str, ...]  # names of some images, spread over the file
     num_annotations: int
     usable: frozenset[str]  # names of the categories with a usable box
+    findings: tuple[Finding, ...]  # what is not used as it stands there
 
 
-def read_contents(path: str) -> Contents:
+def read_contents(
+    path: str, rules: Rules, is_labelled: bool = True
+) -> Contents:
     """Read an annotation file, once a process unless it changes.
 
+    Args:
+        path: Of the file.
+        rules: What is made of it.
+        is_labelled: Whether it must have annotations.
+
     Raises:
-        ValueError: The file is missing, empty or of another format; the
-            message continues a sentence that begins with the file.
+        ValueError: The file is missing, or of another format, or so broken
+            that a training or a test would stop; the message begins with the
+            file.
     """
     file = Path(path)
     if not file.is_file():
-        raise ValueError('is not a file')
+        raise ValueError(
+            f"{path!r} is not a file; give a JSON file in COCO's format, its "
+            'path relative to data_root'
+        )
     stat = file.stat()
-    return _read(file, stat.st_size, stat.st_mtime_ns)
+    return _read(path, rules, is_labelled, stat.st_size, stat.st_mtime_ns)
 
 
 @functools.cache
-def _read(file: Path, size: int, _changed: int) -> Contents:
-    if not size:
-        raise ValueError('is empty')
-    try:
-        data = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise ValueError(f'is not JSON ({error})') from error
+def _read(
+    path: str, rules: Rules, is_labelled: bool, _size: int, _changed: int
+) -> Contents:
+    data = read_annotations(path, is_labelled)
     for section in ('images', 'categories'):
-        if not isinstance(data, dict) or not data.get(section):
-            raise ValueError(f'has no {section}')
-    try:
-        return _summary(data)
-    except KeyError as error:
-        raise ValueError(f'has an entry without {error}') from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f'has an entry of a wrong type ({error})') from error
-
-
-def _summary(data: Mapping) -> Contents:
-    images = {image['id']: image for image in data['images']}
-    names = {item['id']: item['name'] for item in data['categories']}
-    annotations = data.get('annotations') or []
-    files = [image['file_name'] for image in images.values()]
+        if not data[section]:
+            raise ValueError(f'{path!r} has no {section}; correct the file')
+    findings = Findings(rules.kinds)
+    content = check_annotations(data, rules, findings)
+    broken = [f for f in findings if f.effect == STOPS]
+    if broken:
+        raise ValueError(
+            f'{path!r} is broken: {"; ".join(map(_text, broken))}; correct '
+            'the file; tools/check_dataset.py writes all of it into a report'
+        )
+    files = [image['file_name'] for image in data['images']]
     return Contents(
-        classes=tuple(names.values()),
+        classes=tuple(item['name'] for item in data['categories']),
         files=tuple(files[:: -(-len(files) // NUM_FILES)]),
-        num_annotations=len(annotations),
-        usable=frozenset(
-            names[item['category_id']]
-            for item in annotations
-            if item['category_id'] in names
-            and _is_usable(item, images.get(item['image_id']))
-        ),
+        num_annotations=content.num_annotations,
+        usable=frozenset(content.names[i] for i in {*content.labels}),
+        findings=tuple(f for f in findings if f.level != NOTE),
     )
 
 
-def _is_usable(annotation: Mapping, image: Mapping | None) -> bool:
-    """Whether training uses the box; ``CocoDataset`` drops the others."""
-    left, top, width, height = annotation['bbox']
-    return (
-        image is not None
-        and min(width, height) >= 1
-        and annotation['area'] > 0
-        and min(left + width, image['width']) > max(left, 0)
-        and min(top + height, image['height']) > max(top, 0)
-        and not annotation.get('ignore')
-        and not annotation.get('iscrowd')
+def describe(path: str, contents: Contents) -> list[str]:
+    """Return a line for each kind of what is not used as it stands."""
+    return [f'{path!r}: {_text(f)}: {f.effect}' for f in contents.findings]
+
+
+def training_rules(dataset: Mapping[str, Any]) -> Rules:
+    """Return what a training with such a data set makes of all classes."""
+    filters = dataset.get('filter_cfg') or {}
+    load = find_transform(dataset, 'LoadAnnotations') or {}
+    return Rules(
+        filter_empty=bool(filters.get('filter_empty_gt', False)),
+        min_size=number(filters.get('min_size')) or 0,
+        with_mask=bool(load.get('with_mask', False)),
+        polygons=not load.get('poly2mask', True),
     )
+
+
+def find_transform(
+    dataset: Mapping[str, Any], kind: str
+) -> Mapping[str, Any] | None:
+    """Return the first transform of a type in a dataset's pipeline."""
+    for _, node in find_dicts(dataset.get('pipeline'), 'pipeline'):
+        if node.get('type') == kind:
+            return node
+    return None
+
+
+def _text(finding: Finding) -> str:
+    places = [str(place) for place in finding.places[:NUM_EXAMPLES]]
+    more = ['...'] if finding.count > len(places) else []
+    return f'{finding.count} x {finding.kind} ({", ".join(places + more)})'

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmdet.datasets import CocoDataset
-from mmdet.registry import DATASETS
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import DATASETS, METRICS
 from mmengine.dataset import BaseDataset
 
 from fbnetv3_runtime import read_metadata
 
+from ..annotations import Rules
 from ..datasets import DigitScenes
-from .coco import Contents, read_contents
-from .paths import find_dicts, get_setting
+from .coco import Contents, describe, read_contents, training_rules
+from .paths import as_list, find_dicts, get_setting
 
 HEADS = (
     'model.bbox_head',
@@ -24,27 +26,42 @@ HEADS = (
 )
 
 
-def check_split(cfg: Mapping, split: str) -> None:
+def check_split(cfg: Mapping, split: str) -> list[str]:
     """Check the data of 'train', 'val' or 'test' against model and disk.
+
+    Returns:
+        A line for each kind of annotations that are not used as they are.
 
     Raises:
         ValueError: As for :func:`fbnetv3_mmdet.settings.check_settings`.
     """
+    notes: list[str] = []
+    is_labelled = not _is_unlabelled(cfg, split)
+    rules = _test_rules(cfg, split) if is_labelled else Rules()
     for path, kind, dataset in _datasets(cfg, f'{split}_dataloader'):
         classes = _classes(path, kind, dataset)
         if classes is None:
             continue
         _check_heads(cfg, path, classes)
         _check_exported(cfg, path, classes)
+        if split == 'train':
+            rules = training_rules(dataset)
+        rules = rules._replace(classes=tuple(classes))
         if _has_coco_file(kind) and not dataset.get('backend_args'):
             file = _locate(path, 'ann_file', dataset, dataset.get('ann_file'))
             if '://' not in file:
-                contents = _read(f'{path}.ann_file={file!r}', file)
+                contents = _read(f'{path}.ann_file', file, rules, is_labelled)
+                notes += describe(file, contents)
                 _check_categories(path, file, classes, contents)
-                if not _is_unlabelled(cfg, split):
+                if is_labelled:
                     _check_boxes(path, file, classes, contents)
                 _check_images(path, dataset, contents)
-    _check_evaluator(cfg, f'{split}_evaluator')
+    for path, metric in _coco_metrics(cfg, split):
+        file = metric.get('ann_file')
+        if file is not None and not metric.get('backend_args'):
+            contents = _read(f'{path}.ann_file', file, rules, is_labelled)
+            notes += describe(file, contents)
+    return [*dict.fromkeys(notes)]  # both may read the same file
 
 
 def _datasets(
@@ -134,14 +151,23 @@ def _locate(path: str, key: str, dataset: Mapping, value: Any) -> str:
     return os.path.join(dataset.get('data_root') or '', value)
 
 
-def _read(setting: str, file: str) -> Contents:
+def _read(
+    setting: str, file: str, rules: Rules, is_labelled: bool
+) -> Contents:
     try:
-        return read_contents(file)
+        return read_contents(file, rules, is_labelled)
     except ValueError as error:
-        raise ValueError(
-            f"{setting} {error}; give a JSON file in COCO's format, its path "
-            'relative to data_root'
-        ) from error
+        raise ValueError(f'{setting}={error}') from error
+
+
+def _test_rules(cfg: Mapping, split: str) -> Rules:
+    """Return what an evaluation makes of annotations of any classes."""
+    metrics = [metric for _, metric in _coco_metrics(cfg, split)]
+    return Rules(
+        with_mask=any('segm' in as_list(m.get('metric')) for m in metrics),
+        is_test=True,
+        is_raw=any(m.get('ann_file') is not None for m in metrics),
+    )
 
 
 def _check_categories(
@@ -206,8 +232,11 @@ def _check_images(path: str, dataset: Mapping, contents: Contents) -> None:
     )
 
 
-def _check_evaluator(cfg: Mapping, evaluator: str) -> None:
+def _coco_metrics(cfg: Mapping, split: str) -> Iterator[tuple[str, Mapping]]:
+    """Yield path and settings of the metrics that read COCO's format."""
+    evaluator = f'{split}_evaluator'
     for path, metric in find_dicts(cfg.get(evaluator), evaluator):
-        file = metric.get('ann_file')
-        if file is not None and not metric.get('backend_args'):
-            _read(f'{path}.ann_file={file!r}', file)
+        kind = metric.get('type')
+        kind = METRICS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, CocoMetric):
+            yield path, metric
