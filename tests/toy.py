@@ -107,6 +107,7 @@ def toy_config(work_dir, *, by_epoch=False, **options):
         dict(
             default_scope='mmengine',
             work_dir=str(work_dir),
+            launcher='none',
             # runs of one name and second share the history of their losses
             experiment_name=uuid.uuid4().hex,
             model=dict(type='Toy'),
@@ -151,7 +152,7 @@ def toy_config(work_dir, *, by_epoch=False, **options):
     return cfg
 
 
-if __name__ == '__main__':  # by torchrun
+if __name__ == '__main__':  # by torchrun: WORK_DIR [resume] [long]
     from fbnetv3_mmdet.cli import build_runner
 
     build_runner(
@@ -159,7 +160,9 @@ if __name__ == '__main__':  # by torchrun
             sys.argv[1],
             launcher='pytorch',
             model=dict(pause=0.2),
-            resume=len(sys.argv) > 2,
+            resume='resume' in sys.argv,
             randomness=dict(seed=0),
+            train_dataloader=dict(num_workers=1),
+            train_cfg=dict(max_iters=9999 if 'long' in sys.argv else 12),
         )
     ).train()

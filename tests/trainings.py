@@ -5,9 +5,11 @@ to train within a second or two.
 """
 
 import contextlib
+import functools
 import logging
 import multiprocessing
 import os
+import socket
 import time
 import traceback
 from pathlib import Path
@@ -15,13 +17,14 @@ from pathlib import Path
 import torch
 import toy  # noqa: F401  so that processes know it
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from fbnetv3_mmdet.checkpoints import read_checkpoint
+from fbnetv3_mmdet.cli import build_runner
 from fbnetv3_mmdet.logs import read_records
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 DIGITS = next(FOLDER.glob('faster-rcnn_*-a-dsmask-c4_*_digits.py'))
+DIGITS_IS = next(FOLDER.glob('mask-rcnn_*-a-dsmask-c4_*_digits.py'))
 
 PROCESSES = multiprocessing.get_context('forkserver')
 PROCESSES.set_forkserver_preload(
@@ -38,16 +41,22 @@ PROCESSES.set_forkserver_preload(
 )
 
 
-def small_config(folder, **options):
+def small_config(folder, *, config=DIGITS, **options):
     """Return the demo's config for a run of 12 iterations of 0.1 s each.
 
     Pictures are resized and flipped at random, and RoIs sampled.
+
+    Args:
+        folder (Path): Where to.
+        config (Path): The demo's, or that with masks.
+        **options: Settings by dotted path.
     """
-    cfg = Config.fromfile(DIGITS)
+    cfg = Config.fromfile(config)
     loader = dict(num_workers=0, persistent_workers=False)
     data = dict(data_root=str(folder / 'data'))
     changes = {
         'work_dir': str(folder / 'work'),
+        'launcher': 'none',
         'train_cfg': dict(max_iters=12, val_interval=6),
         'train_dataloader': dict(
             loader,
@@ -105,6 +114,38 @@ def finish(process, timeout=200):
 def train(cfg, prepare=None):
     """Train to the end; return the exit status."""
     return finish(start(cfg, prepare))
+
+
+def start_ranks(cfgs, prepare=None):
+    """Start the processes of one training, each with its config.
+
+    Their ``launcher`` is 'pytorch'; what they print goes to one file.
+    """
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    place = dict(
+        MASTER_ADDR='127.0.0.1', MASTER_PORT=port, WORLD_SIZE=len(cfgs)
+    )
+    return [
+        start(
+            cfg,
+            functools.partial(
+                _take_place, {**place, 'RANK': i, 'LOCAL_RANK': i}, prepare
+            ),
+        )
+        for i, cfg in enumerate(cfgs)
+    ]
+
+
+def train_ranks(cfgs, prepare=None):
+    """Train with a process for each config; return the exit statuses."""
+    processes = start_ranks(cfgs, prepare)
+    try:
+        return [finish(process) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def wait_for(process, cfg, text):
@@ -179,10 +220,18 @@ def _train(settings, filename, output, prepare):
         try:
             if prepare is not None:
                 prepare()
-            Runner.from_cfg(Config(settings, filename=filename)).train()
+            cfg = Config(settings, filename=filename)
+            runner = build_runner(cfg)
+            runner.train() if cfg.get('train_cfg') else runner.test()
         except Exception:
             traceback.print_exc()
             raise
+
+
+def _take_place(variables, prepare):
+    os.environ.update({name: str(v) for name, v in variables.items()})
+    if prepare is not None:
+        prepare()
 
 
 def _leaves(node, name=''):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from mmengine.runner import Runner
 from .stopping import stop
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PDEATHSIG = 1  # PR_SET_PDEATHSIG of Linux's prctl.h
 _ECHO = 1.0  # seconds in which torchrun passes a signal on that all got
 
 
@@ -28,7 +31,8 @@ class StopOnSignalHook(Hook):
     That is at the end of the iteration, or at once in an evaluation. The
     exit status is the shell's, 128 and the signal's number: 130 for Ctrl-C,
     143 for SIGTERM. A second signal ends the process without saving. Of
-    several processes all stop after the same iteration, and one saves.
+    several processes all stop after the same iteration, and one saves. On
+    Linux they do so too where torchrun, which watches over them, was killed.
 
     The run's ``CheckpointHook`` says where and what to save.
     """
@@ -48,6 +52,8 @@ class StopOnSignalHook(Hook):
         loops = (runner.train_loop, runner.val_loop)
         for loader in (loop.dataloader for loop in loops if loop is not None):
             loader.worker_init_fn = _DeafInit(loader.worker_init_fn)
+        if sys.platform == 'linux' and 'TORCHELASTIC_RUN_ID' in os.environ:
+            ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGTERM)
 
     def after_train(self, runner: Runner) -> None:
         """Leave signals to whoever had them before."""
