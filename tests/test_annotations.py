@@ -20,7 +20,7 @@ import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 from mmdet.datasets import CocoDataset
 from mmdet.evaluation import CocoMetric
 
-from fbnetv3_mmdet.annotations import Rules
+from fbnetv3_mmdet.annotations import Findings, Rules, check_annotations
 from fbnetv3_mmdet.annotations.findings import BAD_MASK, RLE_MASK, WILD_MASK
 from fbnetv3_mmdet.annotations.values import mask_fault
 from fbnetv3_mmdet.settings.coco import describe, read_contents
@@ -215,6 +215,9 @@ PLANTED = {
 }
 
 
+SOUND = {'good', 'all ids texts', 'mask outside'}
+
+
 def write(data, folder):
     for i in range(1, 5):
         Image.new('RGB', (WIDTH, HEIGHT)).save(folder / f'{i}.png')
@@ -289,6 +292,15 @@ def evaluate(file, is_raw):
         metric.process({}, [sample])
     values = metric.evaluate(len(dataset))
     return values['coco/bbox_mAP_50'], values['coco/segm_mAP_50']
+
+
+def test_every_planted_defect_is_found():
+    found = set()
+    for name, (data, _) in PLANTED.items():
+        findings = Findings(RULES['masks'].kinds)
+        check_annotations(data, RULES['masks'], findings)
+        found |= {name} if [*findings] else set()
+    assert found == PLANTED.keys() - SOUND
 
 
 @pytest.mark.parametrize('use', RULES)
@@ -454,6 +466,8 @@ def test_broken_file_ends_the_tools_in_one_line(tool, tmp_path, capsys):
     assert line.startswith(
         f'error: {tool}_dataloader.dataset.ann_file={file!r} is broken: '
     )
+    # one of them has no id, and one is no object
+    assert re.search(r'5 x annotation entry of a wrong type \([^;]*#\d', line)
     assert '1 x duplicate annotation id (1.png #1)' in line
     assert '6 x box that is not four numbers (1.png #' in line
     assert '3 x infinite box (1.png #' in line

@@ -16,6 +16,7 @@ from .findings import (
     NO_CROWD,
     NO_MASK,
     NO_OBJECTS,
+    NONE_USABLE,
     NOTE,
     PART_POLYGON,
     PARTLY,
@@ -126,7 +127,8 @@ class _Checker:
         """Count what is wrong with an annotation; keep it if usable."""
         if not has_ids(item, 'id', 'image_id', 'category_id'):
             kind = 'annotation entry of a wrong type'
-            self._findings.add(kind, Place(about=item))
+            key = item.get('id') if isinstance(item, dict) else None
+            self._findings.add(kind, Place(annotation=key, about=item))
             return
         key, image = item['id'], item['image_id']
         picture = self._pictures.get(image)
@@ -209,8 +211,7 @@ class _Checker:
                 kind = 'image with only ignored objects'
                 self._findings.add(kind, place)
             elif not self._num_usable[key] and picture.width is not None:
-                kind = 'image of whose objects none is usable'
-                self._findings.add(kind, place)
+                self._findings.add(NONE_USABLE, place)
 
 
 def _check_twins(

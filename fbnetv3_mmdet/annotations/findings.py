@@ -65,6 +65,7 @@ LEFT_OUT = 'left out'
 OUTSIDE = 'box outside its image'
 PARTLY = 'box partly outside its image'
 NO_OBJECTS = 'image without objects'
+NONE_USABLE = 'image of whose objects none is usable'
 NO_POLYGON = 'polygon of too few points'
 ODD_POLYGON = 'polygon of odd length'
 PART_POLYGON = 'broken polygon beside good ones'
@@ -103,9 +104,7 @@ KINDS = {
     'image below min_size': Kind(DROPPED, LEFT_OUT),
     NO_OBJECTS: Kind(NOTE, 'used as background'),
     'image with only ignored objects': Kind(NOTE, 'used as background'),
-    'image of whose objects none is usable': Kind(
-        ERROR, 'objects are learnt as background'
-    ),
+    NONE_USABLE: Kind(ERROR, 'objects are learnt as background'),
     # categories
     'category entry of a wrong type': Kind(ERROR, STOPS),
     'duplicate category id': Kind(ERROR, STOPS),

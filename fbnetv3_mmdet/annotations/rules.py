@@ -20,6 +20,7 @@ from .findings import (
     NO_MASK,
     NO_OBJECTS,
     NO_POLYGON,
+    NONE_USABLE,
     NOTE,
     ODD_POLYGON,
     OUTSIDE,
@@ -78,6 +79,7 @@ class Rules(NamedTuple):
             kinds[EXIF_STORED] = Kind(NOTE, 'read as stored')
         if self.is_test:
             kinds[MIXED_IDS] = Kind(ERROR, STOPS)
+            kinds[NONE_USABLE] = Kind(NOTE, 'evaluated')
         if self.is_raw:
             counts = Kind(ERROR, 'counts as an object to find')
             kinds |= dict.fromkeys(STOPS_RAW, Kind(ERROR, STOPS))

@@ -81,7 +81,8 @@ def describe(path: str, contents: Contents) -> list[str]:
 
 def training_rules(dataset: Mapping[str, Any]) -> Rules:
     """Return what a training with such a data set makes of all classes."""
-    filters = dataset.get('filter_cfg') or {}
+    filters = dataset.get('filter_cfg')
+    filters = filters if isinstance(filters, Mapping) else {}
     load = find_transform(dataset, 'LoadAnnotations') or {}
     return Rules(
         filter_empty=bool(filters.get('filter_empty_gt', False)),
