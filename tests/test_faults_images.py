@@ -68,12 +68,16 @@ def test_a_broken_image_stops_the_training(number, exact_resume, tmp_path):
     cfg = breaking_config(tmp_path, everything, **workers(number))
     if not exact_resume:
         cfg.default_hooks.pop('exact_resume')
+        # which has begun to fill a batch, too
+        cfg.train_dataloader.batch_sampler = dict(
+            type='AspectRatioBatchSampler'
+        )
     assert train(cfg) == 1
     (error,) = errors_of(cfg)
     assert re.fullmatch(
         r"error: image '.*/images/0000\d\d\.png': truncated picture "
-        r'\(OSError: .*\); 1 images are broken and max_bad_share=0\.0 of '
-        'WholeImagesHook allows 0; mend them, .*',
+        r'\(OSError: .*\); 1 broken of 10 images, where max_bad_share=0\.0 '
+        'of WholeImagesHook allows 0; mend them, .*',
         error,
     )
     assert 'Traceback' not in output_of(cfg)
@@ -106,7 +110,7 @@ def test_more_than_the_share_stops_the_training(tmp_path):
     assert train(cfg) == 1
     assert len(left_out(cfg)) == 2
     (error,) = errors_of(cfg)
-    assert '; 3 images are broken and max_bad_share=0.2 of ' in error
+    assert '; 3 broken of 10 images, where max_bad_share=0.2 ' in error
 
 
 def test_a_training_of_broken_images_alone_ends(tmp_path):
@@ -114,7 +118,7 @@ def test_a_training_of_broken_images_alone_ends(tmp_path):
     cfg = breaking_config(tmp_path, everything, **allow(0.9))
     assert train(cfg) == 1
     (error,) = errors_of(cfg)
-    assert '; 10 images are broken and max_bad_share=0.9 of ' in error
+    assert '; 10 broken of 10 images, where max_bad_share=0.9 ' in error
 
 
 @pytest.mark.parametrize('number', [0, 2])

@@ -16,6 +16,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from ..datasets import MAX_PIXELS, BrokenPicture, LoadWholePicture
+from .resuming import restart
 from .stopping import stop
 
 _KEY = 'broken_images'  # in the metainfo of a batch's first sample
@@ -52,20 +53,18 @@ class WholeImagesHook(Hook):
         self.max_bad_share = max_bad_share
         self.max_pixels = max_pixels
         self._broken: dict[str, str] = {}  # by file, in training
-        self._limit = 0
+        self._num_images = self._limit = 0
 
     def before_train(self, runner: Runner) -> None:
         """Have the training's images checked."""
         loop = runner.train_loop
-        num_images = sum(map(len, _innermost(loop.dataloader.dataset)))
+        self._num_images = sum(map(len, _innermost(loop.dataloader.dataset)))
         # the least bit more: 0.29 * 100 is 28.999...
-        self._limit = math.floor(self.max_bad_share * num_images + 1e-6)
+        limit = self.max_bad_share * self._num_images + 1e-6
+        self._limit = math.floor(limit)
         self._watch(loop.dataloader, self._limit)
         if isinstance(loop, IterBasedTrainLoop):
-            # workers of mmengine before 0.10.8 have begun to load
-            loop.dataloader._iterator = None
-            iterator = type(loop.dataloader_iterator)
-            loop.dataloader_iterator = iterator(loop.dataloader)
+            _begin_again(loop)
 
     def before_val(self, runner: Runner) -> None:
         """Have the evaluation's images checked."""
@@ -87,10 +86,11 @@ class WholeImagesHook(Hook):
             if number > self._limit:
                 stop(
                     runner,
-                    f'image {file!r}: {fault}; {number} images are broken '
-                    f'and max_bad_share={self.max_bad_share} of '
-                    f'WholeImagesHook allows {self._limit}; mend them, or '
-                    'take them out of the annotation file, or allow more; '
+                    f'image {file!r}: {fault}; {number} broken of '
+                    f'{self._num_images} images, where max_bad_share='
+                    f'{self.max_bad_share} of WholeImagesHook allows '
+                    f'{self._limit}; mend them, or take them out of the '
+                    'annotation file, or allow more; '
                     'tools/check_dataset.py --images finds them all',
                 )
             runner.logger.warning(
@@ -165,6 +165,16 @@ class _Fetch:
             if len(self._files) > self._limit:
                 return None
             i = np.random.randint(len(self._dataset))
+
+
+def _begin_again(loop: IterBasedTrainLoop) -> None:
+    """Replace workers that have begun, as mmengine's before 0.10.8 do."""
+    iterator, loader = loop.dataloader_iterator, loop.dataloader
+    if getattr(iterator, '_iterator', None) is not None:
+        loader._iterator = None
+        batches = loader.batch_sampler
+        restart(batches, getattr(batches.sampler, 'seed', None))
+        loop.dataloader_iterator = type(iterator)(loader)
 
 
 def _message(broken: Sequence[tuple[str, str]]) -> dict:

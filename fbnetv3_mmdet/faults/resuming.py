@@ -66,7 +66,7 @@ class ExactResumeHook(Hook):
         if self._seed is None:
             self._seed = getattr(sampler, 'seed', runner.seed)
         if sampler is not None:
-            _restart(loader.batch_sampler, self._seed)
+            restart(loader.batch_sampler, self._seed)
             _number(loader, loop, self._seed)
         if isinstance(loop, IterBasedTrainLoop):
             loader._iterator = None  # ends workers that have begun already
@@ -181,10 +181,14 @@ def _number(loader: DataLoader, loop: BaseLoop, seed: int) -> None:
     )
 
 
-def _restart(batches: Any, seed: int) -> None:
-    """Begin the order of the data, with the seed of the run.
+def restart(batches: Any, seed: int) -> None:
+    """Begin the order of the data.
 
     Workers of mmengine before 0.10.8 have asked for some data already.
+
+    Args:
+        batches: The batch sampler.
+        seed (int): Of the order.
     """
     if isinstance(batches, AspectRatioBatchSampler):
         batches._aspect_ratio_buckets = [[], []]
