@@ -18,9 +18,16 @@ from torch.utils.data import Dataset
 
 @DATASETS.register_module()
 class Noise(Dataset):
-    """Eleven numbers, with noise of all three generators added."""
+    """Eleven numbers, with noise of all three generators added.
+
+    Args:
+        bulk (int): Bytes that come with each, as masks do.
+    """
 
     metainfo = dict(classes=('a',))
+
+    def __init__(self, bulk=0):
+        self.bulk = bulk
 
     def __len__(self):
         return 11
@@ -30,7 +37,8 @@ class Noise(Dataset):
             raise IndexError(i)
         noise = random.random() + np.random.rand() + torch.rand(()).item()
         inputs = torch.tensor([float(i), noise])
-        sample = BaseDataElement(metainfo=dict(img_path=f'{i}.png'))
+        meta = dict(img_path=f'{i}.png', bulk=bytes(self.bulk))
+        sample = BaseDataElement(metainfo=meta)
         return dict(inputs=inputs, data_samples=sample)
 
 
@@ -162,7 +170,10 @@ if __name__ == '__main__':  # by torchrun: WORK_DIR [resume] [long]
             model=dict(pause=0.2),
             resume='resume' in sys.argv,
             randomness=dict(seed=0),
-            train_dataloader=dict(num_workers=1),
+            train_dataloader=dict(
+                num_workers=1,
+                dataset=dict(bulk=10**6),  # more than a pipe holds
+            ),
             train_cfg=dict(max_iters=9999 if 'long' in sys.argv else 12),
         )
     ).train()

@@ -52,8 +52,8 @@ class StopOnSignalHook(Hook):
         loops = (runner.train_loop, runner.val_loop)
         for loader in (loop.dataloader for loop in loops if loop is not None):
             loader.worker_init_fn = _DeafInit(loader.worker_init_fn)
-        if sys.platform == 'linux' and 'TORCHELASTIC_RUN_ID' in os.environ:
-            ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGTERM)
+        if 'TORCHELASTIC_RUN_ID' in os.environ:
+            _end_with_parent(signal.SIGTERM)
 
     def after_train(self, runner: Runner) -> None:
         """Leave signals to whoever had them before."""
@@ -122,9 +122,10 @@ def _end(runner: Runner, number: int, done: int, epoch: str) -> NoReturn:
 
 
 class _DeafInit:
-    """Has a data loader's worker live through signals to its process group.
+    """Has a data loader's worker live as long as its parent, no longer.
 
-    Its parent needs another batch or two, and tells the worker when to end.
+    It lives through signals to its process group: its parent needs another
+    batch or two, and tells the worker when to end.
 
     Args:
         init: The ``worker_init_fn`` that the loader had.
@@ -134,6 +135,9 @@ class _DeafInit:
         self._init = init
 
     def __call__(self, worker_id: int) -> None:
+        # A worker that outlives its parent keeps the parent's connections
+        # open, and other processes wait in vain for an answer.
+        _end_with_parent(signal.SIGKILL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(
@@ -141,6 +145,12 @@ class _DeafInit:
         ).start()
         if self._init is not None:
             self._init(worker_id)
+
+
+def _end_with_parent(number: int) -> None:
+    """Have Linux send this process a signal when its parent is gone."""
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(_PDEATHSIG, number)
 
 
 def _obey(parent: int) -> None:
