@@ -1,6 +1,7 @@
 """Hostile checkpoints and annotation files, given to every tool."""
 
 import codecs
+import functools
 import json
 import os
 import pickle
@@ -18,8 +19,9 @@ from random_detector import CONFIG, random_weights
 from test_checkpoints_reading import Call, hostile
 
 from fbnetv3_mmdet import memory
+from fbnetv3_mmdet.annotations import Rules
 from fbnetv3_mmdet.checkpoints import read_checkpoint
-from fbnetv3_mmdet.settings import check_settings
+from fbnetv3_mmdet.settings.coco import read_contents
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools'
 MEGABYTE = 1 << 20
@@ -155,18 +157,34 @@ def doubling(path, num_bytes):
     torch.save(dict(state_dict=text), path)
 
 
+def refuse(read, path, megabytes):
+    """Read a file with so much memory free, in a process of its own.
+
+    One that has run for long may have enough that it has freed.
+    """
+    process = trainings.PROCESSES.Process(
+        target=_refuse, args=(read, str(path), megabytes)
+    )
+    process.start()
+    process.join(100)
+    assert process.exitcode == 0
+
+
+def _refuse(read, path, megabytes):
+    memory.SHARE = megabytes * MEGABYTE / memory.free_memory()
+    with pytest.raises(ValueError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert repr(path) in message and '\n' not in message
+    assert 'is too large for the memory that is free' in message
+
+
 @needs_limit
 @pytest.mark.parametrize('bomb', [compressed, doubling])
-def test_checkpoint_takes_no_memory_without_end(bomb, tmp_path, monkeypatch):
+def test_checkpoint_takes_no_memory_without_end(bomb, tmp_path):
     path = tmp_path / 'bomb.pth'
     bomb(path, 300 * MEGABYTE)
-    free = memory.free_memory()
-    monkeypatch.setattr(memory, 'SHARE', 150 * MEGABYTE / free)
-    with pytest.raises(ValueError) as caught:
-        read_checkpoint(str(path))
-    message = str(caught.value)
-    assert repr(str(path)) in message and '\n' not in message
-    assert 'is too large for the memory that is free' in message
+    refuse(read_checkpoint, path, 150)
 
 
 def test_limit_leaves_room_for_checkpoints(tmp_path):
@@ -201,14 +219,10 @@ def test_file_that_is_no_data_set_is_one_line(
 
 
 @needs_limit
-def test_file_takes_no_memory_without_end(picture, tmp_path, monkeypatch):
+def test_file_takes_no_memory_without_end(tmp_path):
     file = tmp_path / 'a.json'
     file.write_text('[' + '[],' * 2_000_000 + '[]]')  # 56 bytes a list
-    cfg = coco_config(tmp_path, file)
-    free = memory.free_memory()
-    monkeypatch.setattr(memory, 'SHARE', 60 * MEGABYTE / free)
-    with pytest.raises(ValueError, match='too large for the memory'):
-        check_settings(cfg)
+    refuse(functools.partial(read_contents, rules=Rules()), file, 60)
 
 
 def test_names_lead_no_tool_out_of_its_folder(picture, tmp_path):
