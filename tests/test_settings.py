@@ -86,7 +86,7 @@ WRONG = [
     ),
     (
         {'model.rpn_head.loss_cls.gamma': 2},
-        ('model.rpn_head: ', "'gamma'", 'correct'),
+        ('model.rpn_head.loss_cls cannot be built of', "'gamma'", 'correct'),
     ),
     (
         {'model.backbone.norm_cfg.type': 'LN'},
@@ -105,7 +105,7 @@ WRONG = [
     ),
     (
         {'model.backbone.norm_cfg.stats_mode': 'M'},
-        ("model.backbone: stats_mode='M'", "'N'", 'leave it out'),
+        ('model.backbone cannot be built of', "stats_mode='M'", "'N'"),
     ),
     *(
         (
@@ -210,11 +210,16 @@ WRONG = [
     ),
     (
         {STRIDES: [8, 16]},
-        ('model.rpn_head: ', 'base sizes', '[(8, 8), (16, 16)]', 'correct'),
+        (
+            'model.rpn_head.anchor_generator cannot be built of',
+            "'strides': [8, 16]",
+            'base sizes',
+            'correct',
+        ),
     ),
     (
         {'model.backbone.out_indices': (4,)},
-        ('model.backbone.out_indices=(4,)', '0 ... 3'),
+        ('model.backbone.out_indices=(4,)', '0 ... 3', 'each once'),
     ),
     (
         {f'{ROI}.bbox_head.num_classes': 80},
@@ -226,7 +231,7 @@ WRONG = [
     ),
     (
         {f'{ROI}.bbox_head.num_classes': 'six'},
-        (f"{ROI}.bbox_head.num_classes='six'", 'num_classes=10'),
+        (f"{ROI}.bbox_head.num_classes='six'", 'positive integer'),
     ),
     (
         {f'{DATASET}.metainfo.classes': ('a', 'b')},
@@ -295,7 +300,13 @@ GOOD = [
     {'model.backbone.frozen_stages': 4},
     {f'{PROPOSAL}.nms_pre': 500},
     {'model.test_cfg.rpn.nms_pre': 1, 'model.test_cfg.rpn.max_per_img': 1},
-    TWO_LEVELS | {f'{ROI}.bbox_roi_extractor.featmap_strides': [8]},
+    {
+        'model.backbone.out_indices': (2,),
+        'model.rpn_head.in_channels': 40,
+        STRIDES: [8],
+        f'{ROI}.shared_head.in_channels': 40,
+        f'{ROI}.bbox_roi_extractor.featmap_strides': [8],
+    },
     {
         f'{ROI}.bbox_head.num_classes': 1,
         **{

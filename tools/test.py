@@ -24,7 +24,7 @@ from fbnetv3_mmdet.cli import (
     load_run_config,
     user_errors,
 )
-from fbnetv3_mmdet.settings import check_settings
+from fbnetv3_mmdet.settings import check_settings, named_errors
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.tta:
             augment(cfg)
         setup_cache_size_limit_of_dynamo()
-        build_runner(cfg).test()
+        with named_errors(cfg):
+            build_runner(cfg).test()
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

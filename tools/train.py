@@ -20,7 +20,7 @@ from fbnetv3_mmdet.cli import (
     load_run_config,
     user_errors,
 )
-from fbnetv3_mmdet.settings import check_settings
+from fbnetv3_mmdet.settings import check_settings, named_errors
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         apply_options(cfg, args)
         check_settings(cfg, ('train', 'val'))
         setup_cache_size_limit_of_dynamo()
-        build_runner(cfg).train()
+        with named_errors(cfg):
+            build_runner(cfg).train()
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

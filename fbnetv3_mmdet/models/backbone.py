@@ -93,11 +93,17 @@ class FBNetV3(BaseModule):
 
 
 def _check_indices(out_indices: Sequence[int], num_stages: int) -> None:
-    allowed = range(num_stages)
-    if not out_indices or any(i not in allowed for i in out_indices):
+    if (
+        not isinstance(out_indices, Sequence)
+        or not out_indices
+        or any(type(i) is not int for i in out_indices)
+        or not set(out_indices) <= set(range(num_stages))
+        or len(set(out_indices)) < len(out_indices)
+    ):
         raise ValueError(
-            f'out_indices={out_indices!r} must name one or more of the '
-            f'stages 0 ... {num_stages - 1} of this architecture'
+            f'out_indices={out_indices!r} must be a list of one or more of '
+            f'the stages 0 ... {num_stages - 1} of this architecture, each '
+            'once'
         )
 
 

@@ -2,18 +2,58 @@
 
 A rule is a function of the config that raises ValueError, in one line: the
 setting's dotted path, its value, what is allowed and the remedy. To add one,
-write it and name it in ``RULES``, or in ``TRAINING_RULES`` where it does not
-concern tests.
+enter it in ``table.py``, where it concerns a single setting; else write it
+and name it in ``RULES``, or in ``TRAINING_RULES`` where it does not concern
+tests. What is wrong for code that the rules do not know is named when it
+fails to be built, in :func:`named_errors`.
 """
 
 from collections.abc import Sequence
 
 from mmengine.config import Config
 
+from .building import named_errors
 from .data import check_split
-from .model import RULES, TRAINING_RULES
+from .keys import check_keys
+from .model import (
+    check_box_head,
+    check_channels,
+    check_one_arch,
+    check_parts,
+    check_strides,
+)
+from .training import (
+    check_amp,
+    check_load_from,
+    check_pretrained,
+    check_proposals,
+    check_rpn_targets,
+    check_save_best,
+    check_seed,
+    check_thresholds,
+    check_workers,
+)
+from .values import check_values
 
-__all__ = ['check_settings']
+__all__ = ['check_settings', 'named_errors']
+
+# Later rules rely on what the first ones have accepted.
+RULES = (
+    check_values,
+    check_keys,
+    check_parts,
+    check_one_arch,
+    check_strides,
+    check_channels,
+    check_box_head,
+    check_thresholds,
+    check_rpn_targets,
+    check_proposals,
+    check_workers,
+    check_seed,
+    check_load_from,
+)
+TRAINING_RULES = (check_pretrained, check_save_best, check_amp)
 
 
 def check_settings(

@@ -19,15 +19,21 @@ def find_dicts(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
         yield path, node
         children = node.items()
     else:
-        children = enumerate(as_list(node)) if _is_list(node) else ()
+        children = enumerate(as_list(node)) if is_list(node) else ()
     for key, child in children:
-        yield from find_dicts(child, f'{path}.{key}')
+        yield from find_dicts(child, join(path, key))
+
+
+def join(path: str, key: str | int) -> str:
+    """Return the path of ``key`` in what is at ``path``, '' for the whole."""
+    return f'{path}.{key}' if path else str(key)
 
 
 def as_list(value: Any) -> list:
     """Return a list or tuple as a list, anything else as a list of one."""
-    return list(value) if _is_list(value) else [value]
+    return list(value) if is_list(value) else [value]
 
 
-def _is_list(value: Any) -> bool:
+def is_list(value: Any) -> bool:
+    """Return whether a value is a list or tuple."""
     return isinstance(value, (list, tuple))

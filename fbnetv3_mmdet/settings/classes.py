@@ -1,0 +1,42 @@
+"""The classes that the dicts of a config name, and their settings."""
+
+import inspect
+from inspect import Parameter
+from typing import Any
+
+from mmdet import registry as registries
+
+_REGISTRIES = (
+    registries.MODELS,
+    registries.TASK_UTILS,
+    registries.DATASETS,
+    registries.TRANSFORMS,
+    registries.DATA_SAMPLERS,
+    registries.HOOKS,
+    registries.OPTIM_WRAPPERS,
+    registries.OPTIMIZERS,
+    registries.PARAM_SCHEDULERS,
+)
+
+
+def find_class(kind: Any) -> type | None:
+    """Return the class that the ``type`` of a dict names, None if none."""
+    if isinstance(kind, str):
+        found = (registry.get(kind) for registry in _REGISTRIES)
+        kind = next(filter(None, found), None)
+    return kind if isinstance(kind, type) else None
+
+
+def defaults_of(kind: type) -> dict[str, Any]:
+    """Return a class's settings, with those that it passes to its bases."""
+    defaults: dict[str, Any] = {}
+    for base in kind.__mro__:
+        if '__init__' in vars(base):
+            _, *named = inspect.signature(base.__init__).parameters.values()
+            kinds = [parameter.kind for parameter in named]
+            passes_on = Parameter.VAR_KEYWORD in kinds
+            for parameter in named[:-1] if passes_on else named:
+                defaults.setdefault(parameter.name, parameter.default)
+            if not passes_on:
+                break
+    return defaults

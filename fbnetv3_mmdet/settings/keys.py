@@ -1,0 +1,104 @@
+"""Rules for keys: what nothing reads is misspelt, or in a wrong place."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+from mmdet.registry import TASK_UTILS
+from torch.utils.data import DataLoader
+
+from .classes import defaults_of, find_class
+from .paths import find_dicts, get_setting
+from .table import AT_PLACE, CLOSED, PARAMWISE
+
+_LOADER = (
+    *inspect.signature(DataLoader).parameters,
+    'num_batch_per_epoch',
+    'disable_subprocess_warning',
+)
+_TARGETS = ('assigner', 'sampler', 'pos_weight', 'debug')
+_PROPOSALS = ('nms_pre', 'max_per_img', 'nms', 'min_bbox_size')
+_BEST = ('score_thr', 'nms', 'max_per_img')
+
+# What MMDetection's heads read of ``model.train_cfg`` and ``test_cfg``.
+_TWO_STAGE = {
+    'model.train_cfg': ('rpn', 'rpn_proposal', 'rcnn'),
+    'model.train_cfg.rpn': (*_TARGETS, 'allowed_border'),
+    'model.train_cfg.rpn_proposal': _PROPOSALS,
+    'model.train_cfg.rcnn': (*_TARGETS, 'mask_size'),
+    'model.test_cfg': ('rpn', 'rcnn'),
+    'model.test_cfg.rpn': _PROPOSALS,
+    'model.test_cfg.rcnn': (*_BEST, 'mask_thr_binary'),
+}
+_ONE_STAGE = {
+    'model.train_cfg': (*_TARGETS, 'allowed_border'),
+    'model.test_cfg': (*_BEST, 'nms_pre', 'min_bbox_size'),
+}
+_HEADS = ('rpn_head', 'roi_head', 'bbox_head')
+_LAYOUTS = (  # types of detectors, types of heads, what they read
+    (
+        ('FasterRCNN', 'MaskRCNN'),
+        ('FBNetV3RPNHead', 'RPNHead', 'FBNetV3RoIHead', 'StandardRoIHead'),
+        _TWO_STAGE,
+    ),
+    (('RetinaNet', 'FCOS'), ('RetinaHead', 'FCOSHead'), _ONE_STAGE),
+)
+
+
+def check_keys(cfg: Mapping) -> None:
+    """What nothing reads must not stand in dicts that have no ``type``."""
+    for path, known in (*_closed(cfg), *_of_heads(cfg)):
+        node = get_setting(cfg, path)
+        if isinstance(node, Mapping):
+            refuse_unknown(path, node, known, path)
+    for path, node in find_dicts(cfg.get('model'), 'model'):
+        kind = find_class(node.get('type'))
+        if kind in TASK_UTILS.module_dict.values():
+            # samplers and coders take any key, and leave it
+            refuse_unknown(path, node, defaults_of(kind), kind.__name__)
+
+
+def refuse_unknown(
+    path: str, node: Mapping, known: Collection[str], reader: str
+) -> None:
+    """Refuse a key of ``node`` that is not among those that are known.
+
+    Args:
+        path: Dotted path of ``node``.
+        node: A part of a config.
+        known: All keys that are read.
+        reader: What reads them, for the message.
+
+    Raises:
+        ValueError: There is another; the message has the closest known one.
+    """
+    for key, value in node.items():
+        if key not in (*known, 'type', '_scope_'):
+            close = difflib.get_close_matches(str(key), known, 1)
+            advice = f'did you mean {close[0]!r}? ' if close else ''
+            raise ValueError(
+                f'{path}.{key}={value!r} is no setting of {reader}; '
+                f'{advice}choose one of {sorted(known)}, or remove it'
+            )
+
+
+def _closed(cfg: Mapping) -> Iterator[tuple[str, Collection[str]]]:
+    for path, _ in find_dicts(cfg, ''):
+        for pattern in CLOSED:
+            if re.fullmatch(pattern, path):
+                yield path, AT_PLACE[pattern]
+    for split in ('train', 'val', 'test'):
+        yield f'{split}_dataloader', _LOADER
+    if not get_setting(cfg, 'optim_wrapper.constructor'):
+        yield 'optim_wrapper.paramwise_cfg', AT_PLACE[PARAMWISE]
+
+
+def _of_heads(cfg: Mapping) -> Iterator[tuple[str, Collection[str]]]:
+    """Yield places and keys, where it is known what the heads read."""
+    kinds = [get_setting(cfg, f'model.{part}.type') for part in _HEADS]
+    for detectors, heads, layout in _LAYOUTS:
+        if get_setting(cfg, 'model.type') in detectors and all(
+            kind in heads for kind in kinds if kind
+        ):
+            yield from layout.items()

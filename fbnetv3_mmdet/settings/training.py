@@ -1,0 +1,157 @@
+"""Rules for targets, proposals, data loaders and initial weights."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.device import get_device
+
+from ..checkpoints.zoo import ZOO
+from .kinds import is_number
+from .paths import as_list, find_dicts, get_setting
+
+
+def check_thresholds(cfg: Mapping) -> None:
+    """IoU thresholds: 0 <= lower <= upper <= 1."""
+    training = get_setting(cfg, 'model.train_cfg')
+    for path, assigner in find_dicts(training, 'model.train_cfg'):
+        if {'neg_iou_thr', 'pos_iou_thr'} <= set(assigner):
+            lower, upper = assigner['neg_iou_thr'], assigner['pos_iou_thr']
+            bounds = [0, *as_list(lower), upper, 1]
+            if not all(map(is_number, bounds)) or bounds != sorted(bounds):
+                raise ValueError(
+                    f'{path}.neg_iou_thr={lower!r} and {path}.pos_iou_thr='
+                    f'{upper!r} must be numbers with 0 <= lower <= upper <= '
+                    '1, a box between them being ignored; usual are 0.3 and '
+                    '0.7 for rpn, 0.5 and 0.5 for rcnn'
+                )
+
+
+def check_proposals(cfg: Mapping) -> None:
+    """Proposals before and after NMS: positive, after <= before."""
+    strides = 'model.rpn_head.anchor_generator.strides'
+    levels = len(as_list(get_setting(cfg, strides)))
+    for path in ('model.train_cfg.rpn_proposal', 'model.test_cfg.rpn'):
+        before = _count(cfg, f'{path}.nms_pre')
+        after = _count(cfg, f'{path}.max_per_img')
+        if before and after and after > before * levels:
+            raise ValueError(
+                f'{path}.max_per_img={after}, the proposals after NMS, is '
+                f'more than there are before, {path}.nms_pre={before} from '
+                f'each of {levels} feature level(s); lower max_per_img or '
+                'raise nms_pre'
+            )
+
+
+def check_workers(cfg: Mapping) -> None:
+    """What concerns the workers of a data loader needs some."""
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader') or {}
+        for key in ('persistent_workers', 'prefetch_factor', 'timeout'):
+            if loader.get(key) and not loader.get('num_workers'):
+                raise ValueError(
+                    f'{split}_dataloader.{key}={loader[key]!r} needs '
+                    f'{split}_dataloader.num_workers of at least 1; set that, '
+                    f'or leave {key} out'
+                )
+
+
+def check_rpn_targets(cfg: Mapping) -> None:
+    """Anchors have no place for boxes that were added to them."""
+    path = 'model.train_cfg.rpn.sampler'
+    sampler = get_setting(cfg, path)
+    key = 'add_gt_as_proposals'
+    if (
+        isinstance(sampler, Mapping)
+        and sampler.get('type') == 'RandomSampler'
+        and sampler.get(key, True)
+    ):
+        raise ValueError(
+            f'{path}.{key}={sampler.get(key, True)!r} is for regions, not for '
+            f'anchors; set {path}.{key}=False'
+        )
+
+
+def check_save_best(cfg: Mapping) -> None:
+    """The best checkpoint is that of a metric which is computed."""
+    path = 'default_hooks.checkpoint.save_best'
+    metric = cfg.get('val_evaluator')
+    if not isinstance(metric, Mapping) or metric.get('type') != 'CocoMetric':
+        return
+    prefix = metric.get('prefix') or 'coco'
+    known = [
+        f'{prefix}/{kind}_' for kind in as_list(metric.get('metric', 'bbox'))
+    ]
+    for name in as_list(get_setting(cfg, path)):
+        if name is not None and (
+            not isinstance(name, str) or not name.startswith(('auto', *known))
+        ):
+            raise ValueError(
+                f'{path}={get_setting(cfg, path)!r} is no metric of '
+                f"val_evaluator; choose 'auto', or one that starts with "
+                f"{known}, such as 'coco/bbox_mAP', or None"
+            )
+
+
+def check_seed(cfg: Mapping) -> None:
+    """MMEngine takes no ``randomness`` without a seed."""
+    value = cfg.get('randomness')
+    if value is not None and 'seed' not in value:
+        raise ValueError(
+            f'randomness={value!r} has no seed; add seed=None for one that '
+            'is drawn, or a number'
+        )
+
+
+def check_load_from(cfg: Mapping) -> None:
+    """The checkpoint to start from exists."""
+    _check_checkpoint('load_from', cfg.get('load_from'))
+
+
+def check_pretrained(cfg: Mapping) -> None:
+    """Checkpoints of parts of the model exist; a test does not read them."""
+    for path, node in find_dicts(cfg.get('model'), 'model'):
+        if node.get('type') == 'Pretrained':
+            _check_checkpoint(f'{path}.checkpoint', node.get('checkpoint'))
+
+
+def check_amp(cfg: Mapping) -> None:
+    """Mixed precision needs what mmengine's wrapper runs on."""
+    path = 'optim_wrapper.type'
+    kind, device = get_setting(cfg, path), get_device()
+    if kind == 'AmpOptimWrapper' and device in ('cpu', 'mps'):
+        raise ValueError(
+            f'{path}={kind!r}, which --amp sets, does not run on this '
+            f"machine's {device!r}, only on CUDA, NPU, MLU and MUSA devices; "
+            "leave --amp out, or set it to 'OptimWrapper'"
+        )
+
+
+def _count(cfg: Mapping, path: str) -> int | None:
+    """Return a setting that must be a positive integer, where it is set."""
+    value = get_setting(cfg, path)
+    if value is not None and (type(value) is not int or value < 1):
+        raise ValueError(
+            f'{path}={value!r} must be a positive integer; give one'
+        )
+    return value
+
+
+def _check_checkpoint(path: str, value: Any) -> None:
+    """Local ones must exist; URLs and ``scheme://`` are mmengine's task."""
+    if value is None:
+        return
+    if isinstance(value, str):
+        scheme, _, name = value.rpartition('://')
+        name = name.partition('?')[0] if scheme == 'd2go' else name
+        if (
+            scheme not in ('', 'd2go')
+            or os.path.isfile(os.path.expanduser(name))
+            or (scheme == 'd2go' and name in ZOO)
+        ):
+            return
+    raise ValueError(
+        f'{path}={value!r} is not a file; give the path or the URL of a '
+        'checkpoint, d2go:// and a name of its model zoo, or None to start '
+        'from random weights'
+    )
