@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from trainings import DIGITS, output_of, small_config, train
+from trainings import DIGITS, finish, output_of, small_config, start
 
 TINY = 'FBNetV3_A_dsmask_tiny'
 LENGTH = dict(max_iters=3000, val_interval=100)
@@ -96,7 +96,11 @@ def test_memory_does_not_grow(tmp_path):
     )
     resize = cfg.train_dataloader.dataset.pipeline[2]
     resize['scale'] = [(48, 34), (96, 68)]
-    assert train(cfg, know_the_hook) == 0, output_of(cfg)
+    process = start(cfg, know_the_hook)
+    try:
+        assert finish(process, timeout=1500) == 0, output_of(cfg)
+    finally:
+        process.kill()
     records = {r['iter']: r for r in records_of(cfg.work_dir)}
     settled, last = records[SETTLED], records[LENGTH['max_iters']]
     assert settled['count'] == last['count'] == 2
