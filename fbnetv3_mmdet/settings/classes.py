@@ -17,6 +17,7 @@ _REGISTRIES = (
     registries.OPTIMIZERS,
     registries.PARAM_SCHEDULERS,
 )
+_REST = Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD
 
 
 def find_class(kind: Any) -> type | None:
@@ -33,10 +34,9 @@ def defaults_of(kind: type) -> dict[str, Any]:
     for base in kind.__mro__:
         if '__init__' in vars(base):
             _, *named = inspect.signature(base.__init__).parameters.values()
-            kinds = [parameter.kind for parameter in named]
-            passes_on = Parameter.VAR_KEYWORD in kinds
-            for parameter in named[:-1] if passes_on else named:
-                defaults.setdefault(parameter.name, parameter.default)
-            if not passes_on:
+            for parameter in named:
+                if parameter.kind not in _REST:
+                    defaults.setdefault(parameter.name, parameter.default)
+            if Parameter.VAR_KEYWORD not in [p.kind for p in named]:
                 break
     return defaults
