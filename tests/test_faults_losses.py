@@ -97,7 +97,7 @@ def test_interval_out_of_range(tmp_path, interval):
 @pytest.mark.slow
 def test_detector(tmp_path):
     cfg = trainings.small_config(
-        tmp_path, **{'optim_wrapper.optimizer.lr': 1e18}
+        tmp_path, **{'optim_wrapper.optimizer.lr': 1e6}
     )
     assert trainings.train(cfg) == 1, trainings.output_of(cfg)
     (line,) = trainings.errors_of(cfg)

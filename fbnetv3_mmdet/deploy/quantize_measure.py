@@ -17,6 +17,7 @@ from pycocotools.cocoeval import COCOeval
 
 from fbnetv3_runtime import Detector, Result, encode_mask, read_image
 
+from ..annotations import Rules
 from ..settings.coco import read_contents
 
 CONFIDENT = 0.5  # least score of what another file must find, too
@@ -140,9 +141,9 @@ def read_truth(
         ValueError: The file is none, or lacks an image or a class.
     """
     try:
-        names = read_contents(path).classes
+        names = read_contents(path, Rules(is_test=True, is_raw=True)).classes
     except ValueError as error:
-        raise ValueError(f'--ann={path!r} {error}') from error
+        raise ValueError(f'--ann={error}') from error
     missing = [name for name in classes if name not in names]
     if missing:
         raise ValueError(

@@ -5,6 +5,7 @@ from inspect import Parameter
 from typing import Any
 
 from mmdet import registry as registries
+from mmengine.registry import Registry
 
 _REGISTRIES = (
     registries.MODELS,
@@ -23,9 +24,16 @@ _REST = Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD
 def find_class(kind: Any) -> type | None:
     """Return the class that the ``type`` of a dict names, None if none."""
     if isinstance(kind, str):
-        found = (registry.get(kind) for registry in _REGISTRIES)
+        found = (_get(registry, kind) for registry in _REGISTRIES)
         kind = next(filter(None, found), None)
     return kind if isinstance(kind, type) else None
+
+
+def _get(registry: Registry, name: str) -> Any:
+    try:
+        return registry.get(name)
+    except RuntimeError:  # '', or what else is the name of no module
+        return None
 
 
 def defaults_of(kind: type) -> dict[str, Any]:
