@@ -267,6 +267,14 @@ WRONG = [
         {'val_dataloader.batch_size': 0},
         ('val_dataloader.batch_size=0', 'positive integer'),
     ),
+    (
+        {'optim_wrapper.optimizer.type': 'AdamWW'},
+        ("optimizer.type='AdamWW'", "did you mean 'AdamW'?"),
+    ),
+    (
+        {'optim_wrapper.optimizer.type': 'json'},  # a module of Python's
+        ("optimizer.type='json'", 'a registered class or function'),
+    ),
 ]
 
 

@@ -405,9 +405,12 @@ def names(message, path, value):
 
     Of a dict it may name what is wrong inside.
     """
+    key = path.rpartition('.')[2]
     if isinstance(value, dict):
         return path in message
-    return path.rpartition('.')[2] in message and repr(value) in message
+    if key == 'type' and value:  # 'scale is no setting of TYPE'
+        return str(value) in message
+    return key in message and repr(value) in message
 
 
 @settings(max_examples=20, **REPEATABLE)

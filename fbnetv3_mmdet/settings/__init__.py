@@ -25,6 +25,7 @@ from .model import (
 from .training import (
     check_amp,
     check_load_from,
+    check_optimizer,
     check_pretrained,
     check_proposals,
     check_rpn_targets,
@@ -53,7 +54,12 @@ RULES = (
     check_seed,
     check_load_from,
 )
-TRAINING_RULES = (check_pretrained, check_save_best, check_amp)
+TRAINING_RULES = (
+    check_pretrained,
+    check_optimizer,
+    check_save_best,
+    check_amp,
+)
 
 
 def check_settings(

@@ -2,6 +2,7 @@
 
 import inspect
 from inspect import Parameter
+from types import ModuleType
 from typing import Any
 
 from mmdet import registry as registries
@@ -23,10 +24,25 @@ _REST = Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD
 
 def find_class(kind: Any) -> type | None:
     """Return the class that the ``type`` of a dict names, None if none."""
-    if isinstance(kind, str):
-        found = (_get(registry, kind) for registry in _REGISTRIES)
-        kind = next(filter(None, found), None)
+    kind = find_code(kind)
     return kind if isinstance(kind, type) else None
+
+
+def names_code(kind: Any) -> bool:
+    """Return whether the ``type`` of a dict may name a class or function.
+
+    Registries that are not looked into may know a name.
+    """
+    data = bool, int, float, list, tuple, ModuleType
+    return not isinstance(find_code(kind), data)
+
+
+def find_code(kind: Any) -> Any:
+    """Return what the ``type`` of a dict names, None if it is not known."""
+    if not isinstance(kind, str):
+        return kind
+    found = (_get(registry, kind) for registry in _REGISTRIES)
+    return next(filter(None, found), None)
 
 
 def _get(registry: Registry, name: str) -> Any:

@@ -1,12 +1,15 @@
 """Rules for targets, proposals, data loaders and initial weights."""
 
+import difflib
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.device import get_device
+from mmengine.registry import OPTIMIZERS
 
 from ..checkpoints.zoo import ZOO
+from .classes import find_code
 from .kinds import is_number
 from .paths import as_list, find_dicts, get_setting
 
@@ -100,6 +103,19 @@ def check_seed(cfg: Mapping) -> None:
         raise ValueError(
             f'randomness={value!r} has no seed; add seed=None for one that '
             'is drawn, or a number'
+        )
+
+
+def check_optimizer(cfg: Mapping) -> None:
+    """The optimizer is a registered one."""
+    path = 'optim_wrapper.optimizer.type'
+    kind = get_setting(cfg, path)
+    if kind is not None and find_code(kind) is None:
+        close = difflib.get_close_matches(kind, OPTIMIZERS.module_dict, 1)
+        advice = f'did you mean {close[0]!r}? ' if close else ''
+        raise ValueError(
+            f'{path}={kind!r} is no registered optimizer; {advice}give '
+            "torch's name of one, or register it"
         )
 
 

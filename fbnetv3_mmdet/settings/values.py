@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from .classes import find_class
+from .classes import find_class, names_code
 from .kinds import Kind
 from .paths import find_dicts, join
 from .table import AT_PLACE, OF_TYPE
@@ -12,7 +12,7 @@ from .table import AT_PLACE, OF_TYPE
 def check_values(cfg: Mapping) -> None:
     """Settings have values of the kinds that the table gives."""
     for path, node in find_dicts(cfg, ''):
-        if isinstance(node.get('type'), (bool, int, float, list, tuple)):
+        if not names_code(node.get('type')):
             raise ValueError(
                 f'{path}.type={node["type"]!r} must be a name; give that of '
                 'a registered class or function'
