@@ -15,6 +15,7 @@ from .jobs import PARTS
 from .measure import Figures, Measured
 
 GOAL = 1.25  # whole pipeline / networks alone
+MARKERS = 'os^Dv<>ph*'  # of engines
 REST = 'proposals, RoIAlign, NMS'
 
 
@@ -122,7 +123,8 @@ def plot_stages(measured: Measured, title: str) -> Figure:
     left = [0.0] * len(whole)
     for i, name in enumerate(names):
         widths = [found.stages.get(name, 0.0) for _, found in whole]
-        color = 'lightgrey' if name == 'other' else f'C{i}'
+        # C7 is grey as well
+        color = 'lightgrey' if name == 'other' else f'C{i + (i > 6)}'
         axes.barh(
             range(len(whole)), widths, left=left, label=name, color=color
         )
@@ -148,30 +150,27 @@ def plot_tradeoff(
         measured: Rows and their figures.
         precision: AP by model and engine.
     """
-    figure = Figure((6, 4.5), dpi=120, layout='constrained')
+    figure = Figure((7, 5), dpi=120, layout='constrained')
     axes = figure.add_subplot()
-    models: dict[str, list[tuple[float, float, str]]] = {}
-    for row, found in measured:
-        value = precision.get(row.model, {}).get(row.engine)
-        if value is not None and found.ms:
-            point = (found.ms[1], value, row.engine)
-            models.setdefault(row.model, []).append(point)
-    for model, points in models.items():
-        times, values, engines = zip(*sorted(points), strict=True)
-        axes.plot(times, values, 'o', label=model)
-        for point in zip(times, values, engines, strict=True):
-            axes.annotate(
-                point[2],
-                point[:2],
-                xytext=(4, 4),
-                textcoords='offset points',
-                fontsize=8,
-            )
+    points = [
+        (row, found.ms[1], precision[row.model][row.engine])
+        for row, found in measured
+        if found.ms and row.engine in precision.get(row.model, {})
+    ]
+    models = list(dict.fromkeys(row.model for row, _, _ in points))
+    engines = list(dict.fromkeys(row.engine for row, _, _ in points))
+    for row, ms, value in points:
+        color = f'C{models.index(row.model)}'
+        marker = MARKERS[engines.index(row.engine) % len(MARKERS)]
+        axes.plot(ms, value, marker, color=color, ms=8, mfc='none', mew=2)
+    for i, model in enumerate(models):  # entries of the legend
+        axes.plot([], [], '-', color=f'C{i}', label=model)
+    for marker, engine in zip(MARKERS, engines, strict=False):
+        axes.plot([], [], marker, color='k', mfc='none', label=engine)
     axes.set(xlabel='ms an image', ylabel='box AP', xlim=(0, None))
-    axes.margins(x=0.25)
+    axes.margins(x=0.1, y=0.3)
     axes.grid(alpha=0.3)
-    if models:
-        axes.legend(fontsize=7, loc='lower right')
+    figure.legend(loc='outside lower center', ncols=2, fontsize=8)
     return figure
 
 
