@@ -15,6 +15,8 @@ from .jobs import PARTS
 from .measure import Figures, Measured
 
 GOAL = 1.25  # whole pipeline / networks alone
+# of stages; C7 is grey
+COLORS = 'C0 C1 C2 C3 C4 C5 C6 C8 C9 lightsteelblue'.split()
 MARKERS = 'os^Dv<>ph*'  # of engines
 REST = 'proposals, RoIAlign, NMS'
 
@@ -123,8 +125,7 @@ def plot_stages(measured: Measured, title: str) -> Figure:
     left = [0.0] * len(whole)
     for i, name in enumerate(names):
         widths = [found.stages.get(name, 0.0) for _, found in whole]
-        # C7 is grey as well
-        color = 'lightgrey' if name == 'other' else f'C{i + (i > 6)}'
+        color = 'lightgrey' if name == 'other' else COLORS[i % len(COLORS)]
         axes.barh(
             range(len(whole)), widths, left=left, label=name, color=color
         )
