@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import inspect
 import os
 import re
 import sys
@@ -25,6 +24,8 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
+
+from .settings.keys import SETTINGS
 
 # How mmengine's registries and Python report a wrong config: what of the
 # message to show, and what to do.
@@ -52,20 +53,6 @@ _BUILD_ERRORS = (
     ),
 )
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-# What mmengine and MMDetection read of a config. Its other variables, such as
-# ``arch`` or ``data_root``, have been used up when it is loaded.
-_SETTINGS = {
-    *set(inspect.signature(Runner).parameters) - {'cfg'},
-    'activation_checkpointing',
-    'compile',
-    'efficient_conv_bn_eval',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'runner_type',
-    'sync_bn',
-    'tta_model',
-    'tta_pipeline',
-}
 
 
 @contextmanager
@@ -196,11 +183,11 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def _set_option(cfg: Config, key: str, value: Any) -> None:
-    if key.partition('.')[0] not in _SETTINGS:
+    if key.partition('.')[0] not in SETTINGS:
         raise ValueError(
             f'--cfg-options {key}={value!r} would change nothing; give '
             'the full path of a setting, such as model.backbone.arch, '
-            f'which starts with one of {sorted(_SETTINGS)}'
+            f'which starts with one of {sorted(SETTINGS)}'
         )
     try:
         cfg.merge_from_dict({key: value})

@@ -18,9 +18,13 @@ from exported import (
     reference,
     stable_picture,
 )
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from PIL import Image
 from random_detector import CONFIG, silence_on_black
+
+from fbnetv3_mmdet.deploy.verify import compare, rounding_decides
+from fbnetv3_mmdet.inference import Detector
 
 TOOL = Path(__file__).resolve().parents[1] / 'tools' / 'export.py'
 MASKS = CONFIG.replace('faster-rcnn', 'mask-rcnn')
@@ -147,6 +151,29 @@ def test_tool_writes_a_file_of_fixed_size(boxes, tmp_path, capsys):
     boxes_of_target.path = target
     for backend in BACKENDS:
         assert_equal(boxes_of_target.find(backend, pixels), expected)
+
+
+def test_a_wrong_file_is_told_from_rounding(boxes):
+    image, expected = stable_picture(boxes.original, 224, 320)
+    detector = Detector(Config.fromfile(CONFIG), boxes.checkpoint, 'cpu')
+    same = compare(boxes.path, detector, image)
+    assert same.negligible and same.detections == len(expected['boxes'])
+    with torch.no_grad():
+        detector.model.roi_head.bbox_head.fc_cls.bias[3] += 1e-2
+    assert not compare(boxes.path, detector, image).negligible
+    assert not rounding_decides(detector, image)
+
+
+def test_what_rounding_decides_is_written_and_said(tmp_path, capsys):
+    model = MODELS.build(Config.fromfile(CONFIG).model)
+    model.init_weights()  # all proposals score 0.5, but for rounding
+    checkpoint, target = tmp_path / 'fresh.pth', tmp_path / 'fresh.onnx'
+    torch.save(model.state_dict(), checkpoint)
+    options = ['--cfg-options', 'model.test_cfg.rcnn.score_thr=0.0']
+    main([CONFIG, str(checkpoint), str(target), *options])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith('not verified: rounding decides what this detector')
+    assert onnx.load(target).graph.output[0].name == 'boxes'
 
 
 def test_tool_refuses_in_one_line(boxes, tmp_path):

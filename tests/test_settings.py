@@ -57,6 +57,11 @@ def message_of(cfg, splits=('train', 'val', 'test')):
 # allowed, the remedy
 WRONG = [
     (
+        {'train_dataloder': {'batch_size': 2}},
+        ("train_dataloder={'batch_size': 2}", "mean 'train_dataloader'"),
+    ),
+    ({'modle': {}}, ('modle={}', "mean 'model'", 'Correct it, or')),
+    (
         {'model.backbone.arch': 'FBNetV9'},
         ("model.backbone.arch='FBNetV9'", "'FBNetV3_A_dsmask'", 'choose'),
     ),
@@ -325,6 +330,8 @@ GOOD = [
     {'val_dataloader': None, 'test_dataloader': None},
     {'model.test_cfg.rpn': None},
     {'optim_wrapper.type': 'OptimWrapper'},
+    # variables of MMDetection's configs
+    {'test_pipeline': [], 'conv_cfg': None, 'val_evaluator_abs': {}},
 ]
 
 

@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             compare,
             describe,
             input_picture,
+            rounding_decides,
         )
 
         if os.path.lexists(args.target):
@@ -57,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             export(cfg, detector, path, args.size)
             worst = compare(path, detector, picture)
             name = args.image or 'a random picture'
-            if not worst.negligible:
+            verified = worst.negligible
+            if not verified and not rounding_decides(detector, picture):
                 raise ValueError(
                     f'{args.target} is not written: what it finds in {name} '
                     f'is not what MMDetection finds, {worst}; try another '
@@ -65,7 +67,14 @@ def main(argv: Sequence[str] | None = None) -> None:
                 )
             about = describe(path, detector)
     print(f'{args.target}: {about}')
-    print(f'as MMDetection in {name}: {worst}')
+    if verified:
+        print(f'as MMDetection in {name}: {worst}')
+    else:
+        print(
+            f'not verified: rounding decides what this detector finds in '
+            f'{name}, as in one that is hardly trained; check the file with '
+            'tools/test.py, or verify with a picture of objects (--image)'
+        )
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from .building import named_errors
 from .data import check_split
-from .keys import check_keys
+from .keys import check_keys, check_names
 from .model import (
     check_box_head,
     check_channels,
@@ -40,6 +40,7 @@ __all__ = ['check_settings', 'named_errors']
 
 # Later rules rely on what the first ones have accepted.
 RULES = (
+    check_names,
     check_values,
     check_keys,
     check_parts,

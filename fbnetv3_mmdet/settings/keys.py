@@ -3,14 +3,31 @@
 import difflib
 import inspect
 import re
+import reprlib
 from collections.abc import Collection, Iterator, Mapping
 
 from mmdet.registry import TASK_UTILS
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from .classes import defaults_of, find_class
 from .paths import find_dicts, get_setting
 from .table import AT_PLACE, CLOSED, PARAMWISE
+
+# What mmengine and MMDetection read of a config. Its other variables, such as
+# ``arch`` or ``data_root``, have been used up when it is loaded.
+SETTINGS = {
+    *set(inspect.signature(Runner).parameters) - {'cfg'},
+    'activation_checkpointing',
+    'compile',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'runner_type',
+    'sync_bn',
+    'tta_model',
+    'tta_pipeline',
+}
 
 _LOADER = (
     *inspect.signature(DataLoader).parameters,
@@ -57,6 +74,21 @@ def check_keys(cfg: Mapping) -> None:
         if kind in TASK_UTILS.module_dict.values():
             # samplers and coders take any key, and leave it
             refuse_unknown(path, node, defaults_of(kind), kind.__name__)
+
+
+def check_names(cfg: Mapping) -> None:
+    """No variable of a config has nearly the name of a setting."""
+    for name in cfg:
+        if name not in SETTINGS:
+            swapped = [s for s in SETTINGS if sorted(s) == sorted(name)]
+            close = difflib.get_close_matches(name, SETTINGS, 1, cutoff=0.9)
+            for meant in (swapped + close)[:1]:
+                value = reprlib.repr(cfg[name])
+                raise ValueError(
+                    f'{name}={value} is read by nothing; did you mean '
+                    f'{meant!r}? Correct it, or give a variable of '
+                    'your own a name that looks less like it'
+                )
 
 
 def refuse_unknown(
