@@ -176,6 +176,14 @@ def test_layers_that_cost_accuracy_stay_in_float(capsys):
     assert last == '  bbox_head.last: costs 100.00 points alone (AP vs float)'
 
 
+def test_layers_are_measured_where_objects_are():
+    save_network(outlier=1000)
+    for i in range(16):
+        paint(f'train/{i:02}.png', (0, 0, 0))
+    quantize()
+    assert read_metadata('int8.onnx')['int8']['float'] == ['bbox_head.last']
+
+
 @pytest.mark.parametrize('backend', BACKENDS)
 def test_table_compares_what_both_backends_find(backend, capsys):
     save_network()

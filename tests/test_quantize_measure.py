@@ -1,10 +1,15 @@
 """Agreement of detections, with values known by hand."""
 
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
+from pycocotools import mask as mask_utils
+from runtime_model import save_colors
 
-from fbnetv3_mmdet.deploy.quantize_measure import agreement
-from fbnetv3_runtime import Result
+from fbnetv3_mmdet.deploy.quantize_measure import agreement, read_truth, run
+from fbnetv3_runtime import Detector, Result, encode_mask
 
 RECALL_75 = 100 * 76 / 101  # COCO's mean over the recalls 0, 0.01, ..., 1
 
@@ -21,7 +26,7 @@ def detections(scores, part=1.0, masks=False):
         np.float32(scores),
         np.zeros(len(scores), int),
         ['thing'] * len(scores),
-        pixels if masks else None,
+        np.array([*map(encode_mask, pixels)]) if masks else None,
     )
 
 
@@ -63,3 +68,34 @@ def test_nothing_to_find_is_refused():
     message = 'at a score of 0.5, sees no object in these images'
     with pytest.raises(ValueError, match=message):
         agreement([detections([0.4])])
+
+
+def test_masks_of_many_images_fit_in_memory(tmp_path):
+    model = save_colors(
+        tmp_path / 'm.onnx', np.ones((4, 28, 28), np.float32), mask_thr=0.5
+    )
+    Image.new('RGB', (640, 480), 'red').save(tmp_path / 'x.png')
+    (found,) = run(Detector(model), [tmp_path / 'x.png']).results
+    assert sum(len(str(mask)) for mask in found.masks) < 640 * 480 / 100
+    areas = mask_utils.area([*found.masks])[1:]
+    # less some pixels at the corners
+    assert areas == pytest.approx([640 * 480] * 3, rel=1e-3)
+    assert agreement([found]).score([found])['mask AP'] == pytest.approx(100)
+
+
+def test_the_longest_name_that_fits_is_the_image(tmp_path):
+    box = dict(category_id=1, bbox=[0, 0, 40, 40], area=1600, iscrowd=0)
+    images = [
+        dict(id=i, file_name=name, width=200, height=50)
+        for i, name in enumerate(['1.jpg', 'sub/1.jpg'], 1)
+    ]
+    coco = dict(
+        images=images,
+        categories=[dict(id=1, name='thing')],
+        annotations=[dict(box, id=1, image_id=2)],
+    )
+    ann = tmp_path / 'ann.json'
+    ann.write_text(json.dumps(coco))
+    files = [tmp_path / 'sub' / '1.jpg']
+    truth = read_truth(str(ann), files, ['thing'])
+    assert truth.score([detections([0.9])])['AP'] == pytest.approx(100)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from fbnetv3_runtime import Detector
 
 from .quantize import Quantizer
-from .quantize_measure import agreement, run
+from .quantize_measure import CONFIDENT, agreement, run
 
 NUM_TRIAL_IMAGES = 16  # that a layer's damage is measured in
 
@@ -54,7 +54,12 @@ class Trials:
         self._quantizer, self._files = quantizer, files
         found = run(Detector(model, 'onnxruntime'), tqdm(files, 'float'))
         self._all = agreement(found.results)
-        self._few = agreement(found.results[:NUM_TRIAL_IMAGES])
+        # those with most to lose: others may show nothing
+        sure = [sum(result.scores >= CONFIDENT) for result in found.results]
+        order = sorted(range(len(files)), key=sure.__getitem__, reverse=True)
+        few = order[:NUM_TRIAL_IMAGES]
+        self._few = agreement([found.results[i] for i in few])
+        self._few_files = [files[i] for i in few]
 
     def drop(self, layers: Collection[str]) -> float:
         """Return the points of AP50 lost with these layers in integers.
@@ -70,8 +75,7 @@ class Trials:
 
         AP sees smaller changes than AP50.
         """
-        files = self._files[:NUM_TRIAL_IMAGES]
-        scores = self._few.score(self._detect([layer], files))
+        scores = self._few.score(self._detect([layer], self._few_files))
         return 100 - min(scores[key] for key in scores if '50' not in key)
 
     def _detect(self, layers: Collection[str], files: Sequence[Path]) -> list:

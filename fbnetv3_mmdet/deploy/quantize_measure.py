@@ -27,7 +27,8 @@ class Run(NamedTuple):
     """What a file found in images.
 
     Attributes:
-        results: Of each image.
+        results: Of each image, its masks as COCO's RLE: those of many
+            images would fill the memory.
         milliseconds: Of the median image, from its pixels to the boxes.
     """
 
@@ -41,8 +42,12 @@ def run(detector: Detector, files: Iterable[Path]) -> Run:
     for file in files:
         picture = read_image(file)
         start = time.perf_counter()
-        results.append(detector.predict(picture))
+        found = detector.predict(picture)
         seconds.append(time.perf_counter() - start)
+        if found.masks is not None:
+            masks = np.array([encode_mask(m) for m in found.masks], object)
+            found = found._replace(masks=masks)
+        results.append(found)
     return Run(results, 1000 * median(seconds))
 
 
@@ -112,15 +117,9 @@ def agreement(results: Sequence[Result]) -> Truth:
     for number, annotation in enumerate(annotations, 1):
         area = annotation['bbox'][2] * annotation['bbox'][3]
         annotation |= dict(id=number, area=area, iscrowd=0)
-    shapes = [
-        (0, 0) if result.masks is None else result.masks.shape[1:]
-        for result in results
-    ]
     coco = dict(
-        images=[
-            dict(id=i, height=height, width=width)
-            for i, (height, width) in zip(ids, shapes, strict=True)
-        ],
+        # COCO asks for sizes, and uses those of the masks
+        images=[dict(id=i, height=0, width=0) for i in ids],
         categories=[dict(id=i) for i in categories],
         annotations=annotations,
     )
@@ -168,9 +167,9 @@ def read_truth(
 
 
 def _find(ids: Mapping[str, int], file: Path) -> int | None:
-    """Return the id of the image whose name a path ends with."""
+    """Return the id of the image whose name, the longest, ends a path."""
     parts = file.absolute().parts
-    names = ('/'.join(parts[-n:]) for n in range(1, len(parts)))
+    names = ('/'.join(parts[n:]) for n in range(1, len(parts)))
     return next((ids[name] for name in names if name in ids), None)
 
 
@@ -198,6 +197,6 @@ def _list(
                     score=float(result.scores[i]),
                 )
                 if result.masks is not None:
-                    entry['segmentation'] = encode_mask(result.masks[i])
+                    entry['segmentation'] = result.masks[i]
                 entries.append(entry)
     return entries
