@@ -5,7 +5,10 @@ import copy
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from test_configs import DEFAULT
 
 from fbnetv3_mmdet import (
     FBNetV3RoIExtractor,
@@ -149,3 +152,22 @@ def test_box_head_takes_the_shared_heads_width():
     cfg['bbox_head']['in_channels'] = 7  # the user's word counts
     head = MODELS.build(dict(type='FBNetV3RoIHead', **cfg))
     assert head.bbox_head.fc_cls.in_features == 7
+
+
+def test_boxes_outside_the_picture_are_not_found():
+    cfg = Config.fromfile(DEFAULT).model
+    head = MODELS.build({**cfg.roi_head, 'test_cfg': cfg.test_cfg.rcnn}).eval()
+    for layer in (head.bbox_head.fc_cls, head.bbox_head.fc_reg):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    head.bbox_head.fc_cls.bias.data[0] = 5  # everything is a 0
+    head.bbox_head.fc_reg.bias.data[0] = 10  # one width to the right
+    boxes = torch.tensor([[0.0, 0, 40, 40], [280, 40, 320, 80]])
+    (found,) = head.predict_bbox(
+        (torch.zeros(1, 112, 14, 20),),
+        [dict(img_shape=(224, 320))],
+        [InstanceData(bboxes=boxes)],
+        head.test_cfg,
+    )
+    assert found.bboxes.tolist() == [[40, 0, 80, 40]]
+    assert found.labels.tolist() == [0]

@@ -1,6 +1,7 @@
 """Proposals: those of MMDetection's RPNHead, bit by bit."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from test_configs import DEFAULT, FOLDER
 # isort: split
 # after the above, which provides mmcv's ops
 from mmdet.models.dense_heads import RPNHead
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TASK_UTILS
 
 MMDET = RPNHead._bbox_post_process
 
@@ -118,3 +119,40 @@ def test_several_levels_look_at_all(monkeypatch):
     expected, _ = proposals(head, maps, monkeypatch, MMDET, **settings)
     assert boxes == [1000 + 1000 + 840 + 210 + 60]  # at most 1000 a level
     assert_same(found, expected)
+
+
+def test_large_logits_are_ranked(head):
+    logits, deltas = random_maps(0, 1e-3)
+    logits[0].fill_(-20.0)
+    # three cells apart from each other; float32 sigmoids from 17 on are 1
+    for x, logit in ((4, 25.0), (10, 26.0), (16, 24.0)):
+        logits[0][0, 0, 7, x] = logit
+    (found,) = head.predict_by_feat(
+        logits, deltas, batch_img_metas=[dict(img_shape=(224, 320))]
+    )
+    centres = found.bboxes[:3].reshape(3, 2, 2).mean(1)
+    assert centres.tolist() == [[160, 112], [64, 112], [256, 112]]
+    assert found.scores[:4].tolist() == pytest.approx([1, 1, 1, 2e-9], rel=0.1)
+
+
+def test_anchors_in_the_padding_of_a_batch_are_background(head):
+    metas = [
+        dict(pad_shape=(224, width), batch_input_shape=(224, 320))
+        for width in (320, 224)
+    ]
+    _, flags = head.get_anchors([(14, 20)], metas, device='cpu')
+    assert [int(flag.sum()) for (flag,) in flags] == [4200, 4200]
+
+
+@pytest.mark.parametrize('part', ['rpn_head', 'roi_head.bbox_head'])
+def test_boxes_shrink_without_a_limit_and_grow_to_one(part):
+    coder = Config.fromfile(DEFAULT).model
+    for key in part.split('.'):
+        coder = coder[key]
+    stds = torch.tensor([coder.bbox_coder.target_stds])
+    coder = TASK_UTILS.build(coder.bbox_coder)
+    anchor = torch.tensor([[0.0, 0.0, 160.0, 160.0]])
+    deltas = torch.tensor([[0.0, 0.0, -5.0, 9.0]]) / stds
+    ((x1, y1, x2, y2),) = coder.decode(anchor, deltas).tolist()
+    assert x2 - x1 == pytest.approx(160 * math.exp(-5), rel=1e-4)
+    assert y2 - y1 == pytest.approx(160 * 1000 / 16, rel=1e-6)

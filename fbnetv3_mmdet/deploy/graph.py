@@ -19,7 +19,7 @@ from mmcv.cnn.utils import fuse_conv_bn
 from mmdet.models.detectors import TwoStageDetector
 from torch import Tensor, nn
 
-NEVER = -1.0  # a score below every threshold
+NEVER = -6e4  # a score below every other; half precision has it
 # px, off every picture; OpenVINO divides by the area of what it pools
 NOWHERE = (-10000.0, -10000.0, -9999.0, -9999.0)
 
@@ -176,7 +176,9 @@ class ExportableDetector(nn.Module):
         scores, order = scores.sort(descending=True)
         index = index.index_select(0, order[: cfg.max_per_img])
         boxes = boxes.reshape(-1, 4).index_select(0, index)
-        return boxes, scores[: cfg.max_per_img], index % head.num_classes
+        (large,) = torch.where((boxes[:, 2:] > boxes[:, :2]).all(1))
+        found = boxes, scores[: cfg.max_per_img], index % head.num_classes
+        return tuple(part.index_select(0, large) for part in found)
 
     def segment(
         self, feats: Sequence[Tensor], boxes: Tensor, labels: Tensor
@@ -193,8 +195,8 @@ class ExportableDetector(nn.Module):
 def _best(
     logits: Tensor, deltas: Tensor, priors: Tensor, limit: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return scores, deltas and anchors of a level's best, best first."""
-    scores = logits.permute(0, 2, 3, 1).flatten().sigmoid()
+    """Return logits, deltas and anchors of a level's best, best first."""
+    scores = logits.permute(0, 2, 3, 1).flatten()
     deltas = deltas.permute(0, 2, 3, 1).reshape(-1, 4)
     if limit <= 0:
         return scores, deltas, priors

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.registry import MODELS
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 
@@ -47,8 +48,23 @@ class FBNetV3RoIHead(StandardRoIHead):
             )
         super().init_mask_head(mask_roi_extractor, mask_head)
 
+    def predict_bbox(
+        self, x, batch_img_metas, rpn_results_list, rcnn_test_cfg, **kwargs
+    ) -> list[InstanceData]:
+        """Return what is found, but for boxes that are empty when clipped."""
+        found = super().predict_bbox(
+            x, batch_img_metas, rpn_results_list, rcnn_test_cfg, **kwargs
+        )
+        if rcnn_test_cfg is None:  # boxes of all classes, to be merged
+            return found
+        return [one[_has_area(one.bboxes)] for one in found]
+
     def _mask_forward(self, x: Sequence[Tensor], rois: Tensor) -> dict:
         extractor = self.mask_roi_extractor
         mask_feats = extractor(x[: extractor.num_inputs], rois)
         mask_preds = self.mask_head(mask_feats)
         return dict(mask_preds=mask_preds, mask_feats=mask_feats)
+
+
+def _has_area(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] > boxes[:, :2]).all(1)

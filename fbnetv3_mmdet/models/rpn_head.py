@@ -86,6 +86,33 @@ class FBNetV3RPNHead(RPNHead):
         x = self.rpn_conv(x)
         return self.rpn_cls(x), self.rpn_reg(x)
 
+    def get_anchors(
+        self, featmap_sizes: list, batch_img_metas: list[dict], **kwargs
+    ) -> tuple[list, list]:
+        """Return anchors, and that those in a picture's padding are valid.
+
+        Of a batch's smaller pictures, too: D2Go learns that nothing is there.
+        """
+        padded = [
+            {**meta, 'pad_shape': meta['batch_input_shape']}
+            for meta in batch_img_metas
+        ]
+        return super().get_anchors(featmap_sizes, padded, **kwargs)
+
+    def _predict_by_feat_single(
+        self, cls_score_list: list[Tensor], *args, **kwargs
+    ) -> InstanceData:
+        """Return the best proposals, as D2Go does by their logits.
+
+        MMDetection ranks sigmoids, which in float32 are all 1 from 17 on.
+        Those of negative numbers differ where the logits do.
+        """
+        best = max(logits.max() for logits in cls_score_list)
+        shifted = [logits - best for logits in cls_score_list]
+        found = super()._predict_by_feat_single(shifted, *args, **kwargs)
+        found.scores = (found.scores.logit() + best).sigmoid()
+        return found
+
     def _bbox_post_process(
         self, results: InstanceData, cfg: dict, **kwargs
     ) -> InstanceData:

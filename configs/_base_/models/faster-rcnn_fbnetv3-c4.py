@@ -1,6 +1,8 @@
 # FBNetV3OD: region features from the stride-16 stage (C4).
 arch = 'FBNetV3_A_dsmask'
 norm_cfg = dict(type='NaiveSyncBN')
+# As in D2Go, a limit to how much boxes grow, and none to how much they shrink.
+clamp = dict(add_ctr_clamp=True, ctr_clamp=1_000_000)  # px: no limit either
 
 model = dict(
     type='FasterRCNN',
@@ -31,7 +33,8 @@ model = dict(
         bbox_coder=dict(
             type='DeltaXYWHBBoxCoder',
             target_means=[0.0, 0.0, 0.0, 0.0],
-            target_stds=[1.0, 1.0, 1.0, 1.0]),
+            target_stds=[1.0, 1.0, 1.0, 1.0],
+            **clamp),
         loss_cls=dict(
             type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
         loss_bbox=dict(type='L1Loss', loss_weight=1.0)),
@@ -50,7 +53,8 @@ model = dict(
             bbox_coder=dict(
                 type='DeltaXYWHBBoxCoder',
                 target_means=[0.0, 0.0, 0.0, 0.0],
-                target_stds=[0.1, 0.1, 0.2, 0.2]),
+                target_stds=[0.1, 0.1, 0.2, 0.2],
+                **clamp),
             loss_cls=dict(
                 type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
             loss_bbox=dict(type='L1Loss', loss_weight=1.0))),
