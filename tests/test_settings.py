@@ -30,6 +30,7 @@ TWO_LEVELS = {
     STRIDES: [8, 16],
 }
 DATASET = 'train_dataloader.dataset'
+CHECKPOINT = 'default_hooks.checkpoint'
 
 
 def everywhere(key, value):
@@ -280,6 +281,15 @@ WRONG = [
         {'optim_wrapper.optimizer.type': 'json'},  # a module of Python's
         ("optimizer.type='json'", 'a registered class or function'),
     ),
+    (
+        {f'{CHECKPOINT}.max_keep_ckpt': 3},
+        (f'{CHECKPOINT}.max_keep_ckpt=3', "did you mean 'max_keep_ckpts'?"),
+    ),
+    (
+        {f'{CHECKPOINT}.type': 'CheckpointHook', f'{CHECKPOINT}.intervall': 3},
+        (f'{CHECKPOINT}.intervall=3', "did you mean 'interval'?"),
+    ),
+    ({f'{CHECKPOINT}.out_dir': 5}, (f'{CHECKPOINT}.out_dir=5', 'a path')),
 ]
 
 
@@ -330,6 +340,8 @@ GOOD = [
     {'val_dataloader': None, 'test_dataloader': None},
     {'model.test_cfg.rpn': None},
     {'optim_wrapper.type': 'OptimWrapper'},
+    {f'{CHECKPOINT}.out_dir': 'd', f'{CHECKPOINT}.priority': 'VERY_LOW'},
+    {f'{CHECKPOINT}.filename_tmpl': 'epoch_{}.pth'},
     # variables of MMDetection's configs
     {'test_pipeline': [], 'conv_cfg': None, 'val_evaluator_abs': {}},
 ]

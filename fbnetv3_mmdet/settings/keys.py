@@ -7,6 +7,7 @@ import reprlib
 from collections.abc import Collection, Iterator, Mapping
 
 from mmdet.registry import TASK_UTILS
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -64,16 +65,17 @@ _LAYOUTS = (  # types of detectors, types of heads, what they read
 
 
 def check_keys(cfg: Mapping) -> None:
-    """What nothing reads must not stand in dicts that have no ``type``."""
+    """What nothing reads must not stand in a dict that takes any key."""
     for path, known in (*_closed(cfg), *_of_heads(cfg)):
         node = get_setting(cfg, path)
         if isinstance(node, Mapping):
             refuse_unknown(path, node, known, path)
-    for path, node in find_dicts(cfg.get('model'), 'model'):
+    for path, node in find_dicts(cfg, ''):
         kind = find_class(node.get('type'))
-        if kind in TASK_UTILS.module_dict.values():
-            # samplers and coders take any key, and leave it
-            refuse_unknown(path, node, defaults_of(kind), kind.__name__)
+        if kind and _is_lax(path, kind):
+            # mmengine takes the priority of hooks away
+            known = {*defaults_of(kind), 'priority'}
+            refuse_unknown(path, node, known, kind.__name__)
 
 
 def check_names(cfg: Mapping) -> None:
@@ -113,6 +115,13 @@ def refuse_unknown(
                 f'{path}.{key}={value!r} is no setting of {reader}; '
                 f'{advice}choose one of {sorted(known)}, or remove it'
             )
+
+
+def _is_lax(path: str, kind: type) -> bool:
+    """Whether a class takes any key, and fails by it later or leaves it."""
+    if path.startswith('model.'):  # samplers and coders
+        return kind in TASK_UTILS.module_dict.values()
+    return issubclass(kind, CheckpointHook)
 
 
 def _closed(cfg: Mapping) -> Iterator[tuple[str, Collection[str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
@@ -96,6 +97,7 @@ def is_number(value: Any) -> bool:
 NONE = Kind('None', lambda value: value is None)
 DICT = Kind('a dict', lambda value: isinstance(value, dict))
 LIST = Kind('a list', is_list)
+PATH = Kind('a path', lambda value: isinstance(value, (str, os.PathLike)))
 BOOL = one_of((True, False))
 NUMBER = Kind('a finite number', is_number)
 # float32 holds no smaller one to its full precision, nor much larger ones

@@ -18,6 +18,7 @@ from .kinds import (
     NON_NEGATIVE,
     NONE,
     NUMBER,
+    PATH,
     POSITIVE,
     WHOLE,
     integer,
@@ -103,6 +104,7 @@ OF_TYPE = MODULES | {
         save_last=BOOL,
         max_keep_ckpts=COUNT_OR_ALL,
         save_begin=COUNT_OR_NONE,
+        out_dir=PATH | NONE,
     ),
     'EMAHook': dict(
         # up to 1: what it is the weight of is left to the average
