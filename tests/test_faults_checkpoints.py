@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -125,6 +126,17 @@ def test_checkpoint_that_cannot_be_written(tmp_path):
     assert not list(work_dir.glob('.*'))
     assert train(cfg) == 0
     assert steps_in(work_dir) == [12]
+
+
+def test_initial_weights_are_no_checkpoint_to_go_on_from(tmp_path):
+    weights = f'{tmp_path}/weights.pth'
+    options = dict(model=dict(ballast=100_000), load_from=weights)
+    cfg = toy_config(tmp_path / 'work', **options)
+    model = Runner.from_cfg(cfg).model
+    torch.save(dict(state_dict=model.state_dict()), weights)
+    assert train(cfg, limit_files) == 1
+    (line,) = errors_of(cfg)
+    assert 'none was saved before' in line and weights not in line
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A resumed run equals one that was never interrupted, bit for bit."""
 
+import runpy
 import shutil
 import time
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 import trainings
+from mmengine.config import Config
 from mmengine.runner import Runner
 from toy import toy_config
 from trainings import log_of, same, state_of
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def finish(cfg, crash_at=None):
@@ -122,3 +126,22 @@ def test_detector(tmp_path, num_workers):
     records = log_of(resumed)
     assert records == log_of(whole)[-len(records) :]
     assert [r['step'] for r in records if 'iter' not in r] == [6, 12]
+
+
+def test_first_resume_begins_with_the_initial_weights(tmp_path):
+    script = runpy.run_path(str(ROOT / 'tools/train.py'))
+    args = script['parse_args'](['config.py', '--resume'])
+    cfg = Config(dict(load_from='weights.pth', work_dir=str(tmp_path)))
+    script['apply_options'](cfg, args)
+    assert (cfg.resume, cfg.load_from) == (False, 'weights.pth')
+    (tmp_path / 'iter_3.pth').touch()
+    script['apply_options'](cfg, args)
+    assert (cfg.resume, cfg.load_from) == (True, None)
+
+
+def test_weights_alone_cannot_be_resumed(tmp_path):
+    cfg = toy_config(tmp_path, resume=True, load_from=f'{tmp_path}/w.pth')
+    model = Runner.from_cfg(cfg).model
+    torch.save(dict(state_dict=model.state_dict()), cfg.load_from)
+    with pytest.raises(ValueError, match=r'load_from=.*w\.pth.*no state of a'):
+        Runner.from_cfg(cfg).train()

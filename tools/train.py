@@ -7,6 +7,7 @@ status 2.
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 
@@ -76,9 +77,21 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
                 'the config'
             )
         cfg.auto_scale_lr.enable = True
-    if args.resume:
+    if args.resume == 'auto':
+        # the first time there is nothing to go on from but the config's
+        # initial weights
+        cfg.resume = has_checkpoint(cfg.work_dir)
+        if cfg.resume:
+            cfg.load_from = None
+    elif args.resume:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        cfg.load_from = args.resume
+
+
+def has_checkpoint(work_dir: str) -> bool:
+    """Whether a training has saved anything."""
+    names = ('last_checkpoint', '*.pth')
+    return any(path for name in names for path in Path(work_dir).glob(name))
 
 
 if __name__ == '__main__':

@@ -126,7 +126,7 @@ class DurableCheckpointHook(CheckpointHook):
 def _give_up(
     runner: Runner, what: str, error: OSError, before: str | None
 ) -> None:
-    resume = before or runner._load_from
+    resume = before or (runner._resume and runner._load_from)
     stop(
         runner,
         f'{what} could not be saved: {error.strerror or error}; '

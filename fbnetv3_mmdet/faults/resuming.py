@@ -49,9 +49,19 @@ class ExactResumeHook(Hook):
         self._seed: int | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take over the seed of the run that is resumed."""
+        """Take over the seed of the run that is resumed.
+
+        Raises:
+            ValueError: The checkpoint is of no run.
+        """
         if runner._resume:
-            meta = checkpoint['meta']
+            meta = checkpoint.get('meta', {})
+            if 'iter' not in meta:
+                raise ValueError(
+                    f'resume=True with load_from={runner._load_from!r}: the '
+                    'file has weights, and no state of a training that could '
+                    'go on; leave resume out to begin with its weights'
+                )
             self._seed = meta.get(_SEED, meta.get('seed'))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
