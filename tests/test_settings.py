@@ -6,10 +6,13 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
+import torch
+from mmdet.registry import METRICS
 from mmengine.config import Config
 from mmengine.device import get_device
 from PIL import Image
 
+from fbnetv3_mmdet.datasets import DigitScenes
 from fbnetv3_mmdet.settings import check_settings
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
@@ -355,6 +358,76 @@ def test_good_value_passes(options):
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_shipped_config_passes(path):
     check_settings(load(path), splits=())
+
+
+def evaluated(save_best, *metrics):
+    cfg = changed({f'{CHECKPOINT}.save_best': save_best})
+    cfg.val_evaluator = [dict(type='CocoMetric') | m for m in metrics]
+    if len(metrics) == 1:
+        (cfg.val_evaluator,) = cfg.val_evaluator
+    return cfg
+
+
+BOX, SEGM = dict(metric='bbox'), dict(metric=['bbox', 'segm'])
+WISE = dict(classwise=True)
+FAST = dict(metric='proposal_fast', proposal_nums=(10, 20))
+
+
+@pytest.mark.parametrize(
+    ('save_best', 'metrics'),
+    [
+        ('coco/bbox_map', [BOX]),
+        ('coco/bbox_mAP_05', [BOX]),
+        ('coco/segm_mAP', [BOX]),
+        ('bbox_mAP', [BOX]),
+        ('autos', [BOX]),
+        (['coco/bbox_mAP', 'coco/segm_mAP'], [BOX, FAST]),
+        ('coco/bbox_mAP', [BOX | dict(prefix='val')]),
+        ('coco/bbox_mAP', [BOX | dict(metric_items=['mAP_50'])]),
+        ('coco/0_precision', [BOX]),
+        ('coco/ten_precision', [BOX | WISE]),
+        ('coco/AR@100', [FAST]),
+    ],
+)
+def test_best_metric_that_is_not_computed_is_named(save_best, metrics):
+    message = message_of(evaluated(save_best, *metrics), ('train',))
+    assert message.startswith(f'{CHECKPOINT}.save_best={save_best!r}: ')
+    assert "'auto' or None" in message
+
+
+@pytest.mark.parametrize(
+    ('save_best', 'metrics'),
+    [
+        (None, [BOX]),
+        ('auto', [BOX]),
+        (['auto'], [SEGM]),
+        (['coco/bbox_mAP_50', 'coco/segm_mAP_l'], [SEGM]),
+        ('coco/segm_mAP', [BOX, dict(metric='segm')]),
+        ('val/bbox_mAP', [BOX | dict(prefix='val')]),
+        ('coco/bbox_AR@100', [BOX | dict(metric_items=['AR@100'])]),
+        ('coco/9_precision', [BOX | WISE]),
+        ('coco/AR@20', [FAST]),
+        ('coco/AR_s@1000', [dict(metric='proposal')]),
+        ('anything', [dict(BOX, type='LVISMetric')]),
+    ],
+)
+def test_best_metric_that_is_computed_passes(save_best, metrics):
+    check_settings(evaluated(save_best, *metrics), ('train',))
+
+
+def test_all_that_the_evaluator_returns_passes():
+    settings = dict(metric=['bbox', 'proposal', 'proposal_fast']) | WISE
+    metric = METRICS.build(dict(settings, type='CocoMetric'))
+    metric.dataset_meta = DigitScenes.METAINFO
+    boxes, labels = torch.tensor([[1.0, 1, 9, 9]]), torch.tensor([0])
+    found = dict(bboxes=boxes, labels=labels, scores=torch.ones(1))
+    instance = dict(bbox=[1.0, 1, 9, 9], bbox_label=0)
+    picture = dict(img_id=1, ori_shape=(10, 10))
+    sample = dict(picture, pred_instances=found, instances=[instance])
+    metric.process({}, [sample])
+    results = metric.evaluate(1)
+    assert len(results) == 6 + 10 + 6  # sizes, classes, recalls
+    check_settings(evaluated([*results], settings), ('train',))
 
 
 def test_a_test_run_needs_no_pretrained_part():

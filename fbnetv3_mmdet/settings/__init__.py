@@ -15,6 +15,7 @@ from mmengine.config import Config
 from .building import named_errors
 from .data import check_split
 from .keys import check_keys, check_names
+from .metrics import check_save_best
 from .model import (
     check_box_head,
     check_channels,
@@ -29,7 +30,6 @@ from .training import (
     check_pretrained,
     check_proposals,
     check_rpn_targets,
-    check_save_best,
     check_seed,
     check_thresholds,
     check_workers,

@@ -15,6 +15,7 @@ _REGISTRIES = (
     registries.TRANSFORMS,
     registries.DATA_SAMPLERS,
     registries.HOOKS,
+    registries.METRICS,
     registries.OPTIM_WRAPPERS,
     registries.OPTIMIZERS,
     registries.PARAM_SCHEDULERS,

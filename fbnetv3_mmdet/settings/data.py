@@ -38,8 +38,8 @@ def check_split(cfg: Mapping, split: str) -> list[str]:
     notes: list[str] = []
     is_labelled = not _is_unlabelled(cfg, split)
     rules = _test_rules(cfg, split) if is_labelled else Rules()
-    for path, kind, dataset in _datasets(cfg, f'{split}_dataloader'):
-        classes = _classes(path, kind, dataset)
+    for path, kind, dataset in find_datasets(cfg, f'{split}_dataloader'):
+        classes = read_classes(path, kind, dataset)
         if classes is None:
             continue
         _check_heads(cfg, path, classes)
@@ -64,7 +64,7 @@ def check_split(cfg: Mapping, split: str) -> list[str]:
     return [*dict.fromkeys(notes)]  # both may read the same file
 
 
-def _datasets(
+def find_datasets(
     cfg: Mapping, loader: str
 ) -> Iterator[tuple[str, type[BaseDataset], Mapping]]:
     """Yield path, class and config of the datasets, inside any wrappers."""
@@ -76,7 +76,7 @@ def _datasets(
                 yield path, kind, node
 
 
-def _classes(
+def read_classes(
     path: str, kind: type[BaseDataset], dataset: Mapping
 ) -> list[str] | None:
     """Return the names of a dataset's classes, None where it has none."""

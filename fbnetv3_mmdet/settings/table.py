@@ -47,6 +47,7 @@ _SCHEDULER = dict(
     verbose=BOOL,
 )
 _RANDOM = dict(prob=FRACTION | list_of(FRACTION) | NONE)
+_METRIC = one_of(('bbox', 'segm', 'proposal', 'proposal_fast'))
 _RATIOS = list_of(POSITIVE, 2)
 
 OF_TYPE = MODULES | {
@@ -88,6 +89,10 @@ OF_TYPE = MODULES | {
         milestones=list_of(COUNT_OR_NONE), gamma=NON_NEGATIVE
     ),
     'StepParamScheduler': dict(step_size=COUNT, gamma=NON_NEGATIVE),
+    # evaluation
+    'CocoMetric': dict(
+        metric=_METRIC | list_of(_METRIC), classwise=BOOL, format_only=BOOL
+    ),
     # hooks
     'Hook': dict(priority=integer(0) | one_of([p.name for p in Priority])),
     'LoggerHook': dict(

@@ -75,27 +75,6 @@ def check_rpn_targets(cfg: Mapping) -> None:
         )
 
 
-def check_save_best(cfg: Mapping) -> None:
-    """The best checkpoint is that of a metric which is computed."""
-    path = 'default_hooks.checkpoint.save_best'
-    metric = cfg.get('val_evaluator')
-    if not isinstance(metric, Mapping) or metric.get('type') != 'CocoMetric':
-        return
-    prefix = metric.get('prefix') or 'coco'
-    known = [
-        f'{prefix}/{kind}_' for kind in as_list(metric.get('metric', 'bbox'))
-    ]
-    for name in as_list(get_setting(cfg, path)):
-        if name is not None and (
-            not isinstance(name, str) or not name.startswith(('auto', *known))
-        ):
-            raise ValueError(
-                f'{path}={get_setting(cfg, path)!r} is no metric of '
-                f"val_evaluator; choose 'auto', or one that starts with "
-                f"{known}, such as 'coco/bbox_mAP', or None"
-            )
-
-
 def check_seed(cfg: Mapping) -> None:
     """MMEngine takes no ``randomness`` without a seed."""
     value = cfg.get('randomness')
