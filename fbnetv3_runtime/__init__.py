@@ -14,23 +14,27 @@ As a command it writes pictures of what it finds (--out-dir), and JSON
 ``picture`` (its path in the output folder), ``frame`` (of a video, from 1),
 ``width``, ``height`` and ``detections``, best first: ``box`` ([x1, y1, x2,
 y2] in pixels), ``score``, ``label``, ``class`` and, from a model that has
-them, ``mask`` (COCO's compressed RLE). Where images could not be read the
-others are done, and the status is 2.
+them, ``mask`` (COCO's compressed RLE). Where images could not be read, or
+pictures written, the others are done, and the status is 2.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import io
 import json
 import math
 import os
+import stat
 import sys
+import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from colorsys import hsv_to_rgb
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from numbers import Real
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -44,8 +48,12 @@ FORMAT = 1  # of the metadata
 MAX_SIDE = 8192  # px, of a network's input
 MAX_FIELDS = 100_000  # of a protobuf message
 MAX_METADATA = 1 << 24  # bytes
+MAX_THREADS = 256
+MAX_JPEG_SIDE = 65_500  # px
+DISK_ERRORS = errno.ENOSPC, errno.EDQUOT, errno.EROFS  # meet all files
 ORIENTATION = 0x0112  # EXIF tag
 SUFFIXES = '.bmp .jpeg .jpg .pgm .png .ppm .tif .tiff .webp'.split()
+SCORE_THR = 0.3  # of the command
 MASK_OPACITY = 0.45
 LUMA = 0.299, 0.587, 0.114  # ITU-R BT.601
 REMEDY = 'give a file that tools/export.py wrote; if damaged, copy it again'
@@ -77,7 +85,8 @@ class Detector:
         backend: 'onnxruntime' or 'openvino'; None: the first of them that is
             installed.
         threads: Threads of the CPU to use; None: the backend's choice.
-        score_thr: Least score of what is returned; None: that of the file.
+        score_thr: Least score of what is returned; None: that of the file,
+            below which it gives nothing.
 
     Attributes:
         metadata (dict): What the file says of itself: ``classes`` and so on.
@@ -95,18 +104,24 @@ class Detector:
         threads: int | None = None,
         score_thr: float | None = None,
     ) -> None:
-        if threads is not None and (type(threads) is not int or threads < 1):
+        if threads is not None and not (
+            type(threads) is int and 0 < threads <= MAX_THREADS
+        ):
             raise ValueError(
-                f'threads={threads!r} is no number of threads; give a '
-                "positive integer, or leave it out for the backend's choice"
-            )
-        if not 0 <= (score_thr or 0) <= 1:
-            raise ValueError(
-                f'score_thr={score_thr!r} is no score; give a number from 0 '
-                'to 1, or leave it out'
+                f'threads={threads!r:.99} is no number of threads; give 1 to '
+                f"{MAX_THREADS}, or leave it out for the backend's choice"
             )
         self.metadata = read_metadata(model)
         self._model = os.fspath(model)
+        least = self.metadata['score_thr']
+        if score_thr is not None and not (
+            isinstance(score_thr, Real) and least <= score_thr <= 1
+        ):
+            raise ValueError(
+                f'score_thr={score_thr!r:.99} is no score that '
+                f'{_name(model)} can be asked for; give a number from '
+                f'{least}, with which it was exported, to 1, or leave it out'
+            )
         self._score_thr = score_thr or 0
         load = _find_backend(backend)
         with self._one_line_errors('loaded'):
@@ -118,8 +133,9 @@ class Detector:
         Args:
             image: Path of an image file; a Pillow image of any mode; or an
                 array (height, width, 3) of uint8, RGB. Files and Pillow
-                images are turned as their EXIF orientation says; boxes and
-                masks are those of the turned image.
+                images are turned as their EXIF orientation says (WebP too,
+                unlike OpenCV before version 5); boxes and masks are those
+                of the turned image.
 
         Raises:
             ValueError: There is no such image, or the model does not run.
@@ -223,7 +239,8 @@ class Detector:
             yield
         except Exception as error:  # each backend has its own kinds
             raise ValueError(
-                f'{self._model} cannot be {done}: {_one_line(error)}; {REMEDY}'
+                f'{_name(self._model)} cannot be {done}: {_one_line(error)}; '
+                f'{REMEDY}'
             ) from error
 
 
@@ -244,27 +261,37 @@ def read_image(image: Picture) -> Image.Image:
             or not image.size
         ):
             raise ValueError(
-                f'an array {image.shape} of {image.dtype} is no picture; '
-                'give (height, width, 3) of uint8, RGB'
+                f'an array {image.shape} of {image.dtype!s:.99} is no '
+                'picture; give (height, width, 3) of uint8, RGB'
             )
         return Image.fromarray(np.ascontiguousarray(image))
-    if isinstance(image, Image.Image):
-        return _to_rgb(image)
+    if not isinstance(image, Image.Image | str | os.PathLike):
+        raise ValueError(
+            f'an image of type {type(image).__name__} is no picture; give a '
+            'path, a Pillow image, or an array (height, width, 3) of uint8, '
+            'RGB'
+        )
     try:
+        if isinstance(image, Image.Image):
+            return _to_rgb(image)
         with Image.open(image) as file:
             return _to_rgb(file)
     except Exception as error:  # decoders raise anything
         raise ValueError(
-            f'{image} is no readable image: {_one_line(error)}'
+            f'{_name(image)} is no readable image: {_one_line(error)}'
         ) from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     image.load()
-    if image.getexif().get(ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
+    if not all(image.size):
+        raise ValueError('it has no pixels')
     if image.mode == 'F':
         raise ValueError('its values are fractions, of no known range')
+    if image.mode == 'I' and image.format not in ('PNG', 'PPM'):
+        raise ValueError('its values are of 32 bits, of no known range')
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith('I'):  # 16 bits
         high = (np.array(image) >> 8).clip(0, 255)
         image = Image.fromarray(high.astype(np.uint8))
@@ -277,6 +304,10 @@ def read_metadata(model: str | os.PathLike) -> dict:
     Raises:
         ValueError: The file is missing, damaged or from elsewhere.
     """
+    if not isinstance(model, str | os.PathLike):
+        raise ValueError(
+            f'a model of type {type(model).__name__} is no path; {REMEDY}'
+        )
     try:
         with open(model, 'rb') as file:
             end = file.seek(0, os.SEEK_END)
@@ -290,7 +321,7 @@ def read_metadata(model: str | os.PathLike) -> dict:
         raise ValueError('it has no metadata of the name fbnetv3')
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
-            f'{model} is no exported FBNetV3 detector: '
+            f'{_name(model)} is no exported FBNetV3 detector: '
             f'{_one_line(error)}; {REMEDY}'
         ) from error
 
@@ -350,6 +381,7 @@ def _check_metadata(metadata: dict) -> dict:
             and len(metadata['mean']) == 3
             and all(0 <= value <= 255 for value in metadata['mean'])
             and 0 <= (metadata['mask_thr'] or 0) <= 1
+            and metadata['score_thr'] <= 1
         )
     except (KeyError, TypeError):
         right = False
@@ -364,6 +396,8 @@ def _load_onnxruntime(model: str, threads: int | None) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 4  # errors are raised, too
+    # else the threads, waiting for another image, slow others' down
+    options.add_session_config_entry('session.force_spinning_stop', '1')
     session = onnxruntime.InferenceSession(
         model, options, providers=['CPUExecutionProvider']
     )
@@ -469,7 +503,8 @@ def draw(picture: Image.Image, found: Result) -> Image.Image:
     parts = (found.boxes.tolist(), found.names, found.scores, colors)
     # the best come first; drawn last, they lie on top
     for box, name, score, color in reversed([*zip(*parts, strict=True)]):
-        _frame(copy, box, f'{name}: {score:.2f}', color, font)
+        text = f'{" ".join(name.split())}: {score:.2f}'
+        _frame(copy, box, text, color, font)
     return copy
 
 
@@ -518,14 +553,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     warnings.simplefilter('error', Image.DecompressionBombWarning)
     try:
         files = _plan(args)
-        detector = Detector(
-            args.model, args.backend, args.threads, args.score_thr
-        )
-        done = _write(args, _detect(detector, files, args.video))
-        if not args.video and done < len(files):
-            raise ValueError(
-                f'{len(files) - done} of {len(files)} images could not be read'
-            )
+        least = args.score_thr
+        if least is None:
+            least = max(SCORE_THR, read_metadata(args.model)['score_thr'])
+        detector = Detector(args.model, args.backend, args.threads, least)
+        done, lost = _write(args, _detect(detector, files, args.video))
+        unread = 0 if args.video else len(files) - done
+        failures = []
+        if unread:
+            failures = [f'{unread} of {len(files)} images could not be read']
+        if lost:
+            failures += [f'{lost} of {done} pictures could not be written']
+        if failures:
+            raise ValueError(', '.join(failures))
     except (ImportError, OSError, ValueError) as error:
         _say(f'error: {_one_line(error)}')
         raise SystemExit(2) from None
@@ -568,23 +608,32 @@ def _check_outputs(
     targets: Iterable[str],
 ) -> None:
     """Refuse to write upon what is read, or where it would be found."""
-    outputs = [Path(args.json)] if args.json else []
+    outputs = []
+    taken = {_resolve(path) for path in sources}
     if args.out_dir:
         folder = Path(args.out_dir)
         outputs += [folder / target for target in targets]
-        around = {folder.resolve(), *folder.resolve().parents}
-        if not around.isdisjoint(Path(path).resolve() for path in args.images):
+        around = {_resolve(folder), *_resolve(folder).parents}
+        if not around.isdisjoint(_resolve(path) for path in args.images):
             raise ValueError(
                 f'--out-dir {folder} lies in a folder whose images are to be '
                 'read; choose one elsewhere'
             )
-    inputs = {Path(path).resolve() for path in sources}
+        taken |= around
+    if args.json:
+        outputs.append(Path(args.json))
     for output in outputs:
-        if output.is_dir() or output.resolve() in inputs:
+        place = _resolve(output)
+        if os.path.isdir(output) or place in taken:
             raise ValueError(
-                f'{output} exists, and is a folder or what is to be read; '
-                'write to another'
+                f'{_name(output)} is a folder, or what else is to be read '
+                'or written; write to another'
             )
+        taken.add(place)
+
+
+def _resolve(path: str | Path) -> Path:
+    return Path(os.path.realpath(path))  # Path's own fails at loops
 
 
 def _detect(
@@ -610,36 +659,59 @@ def _detect(
 def _write(
     args: argparse.Namespace,
     results: Iterable[tuple[dict, str, Image.Image, Result]],
-) -> int:
-    """Write what was asked for; return the number of results."""
-    entries, number = [], 0
-    try:
-        for number, (entry, name, picture, found) in enumerate(results, 1):
-            if args.out_dir:
-                entry['picture'] = name
-                with _complete_file(Path(args.out_dir, name)) as partial:
-                    draw(picture, found).save(partial, quality=90)
-            if args.json:
-                size = {'width': picture.width, 'height': picture.height}
-                entries.append(entry | size | {'detections': _list(found)})
-            if not args.out_dir and not args.json:
-                _print_table(entry['file'], found)
-            elif sys.stderr.isatty():
-                sys.stderr.write(f'\r{number} images ')
-    except KeyboardInterrupt:
-        if not args.video:  # a camera ends so
-            raise
-    if args.json:
-        with _complete_file(Path(args.json)) as partial:
-            partial.write_text(json.dumps(entries))
+) -> tuple[int, int]:
+    """Write what was asked for; return numbers of results and lost pictures.
+
+    What cannot be written to is known before the first image is read.
+    """
+    entries, number, lost = [], 0, 0
+    if args.out_dir:
+        Path(args.out_dir).mkdir(parents=True, exist_ok=True)
+    output = _complete_file(Path(args.json)) if args.json else nullcontext()
+    with output as file:
+        try:
+            for number, (entry, name, picture, found) in enumerate(results, 1):
+                if args.out_dir:
+                    if _save(Path(args.out_dir, name), picture, found):
+                        entry['picture'] = name
+                    else:
+                        lost += 1
+                if args.json:
+                    size = {'width': picture.width, 'height': picture.height}
+                    entries.append(entry | size | {'detections': _list(found)})
+                if not args.out_dir and not args.json:
+                    _print_table(entry['file'], found)
+                elif sys.stderr.isatty():
+                    sys.stderr.write(f'\r{number} images ')
+        except KeyboardInterrupt:
+            if not args.video:  # a camera ends so
+                raise
+        if file:
+            file.write(json.dumps(entries).encode())
     if args.out_dir or args.json:
         _say(f'{number} images')
-    return number
+    return number, lost
+
+
+def _save(path: Path, picture: Image.Image, found: Result) -> bool:
+    """Write a picture of what was found, or say why it is lost."""
+    try:
+        if max(picture.size) > MAX_JPEG_SIDE:
+            raise ValueError(f'JPEG has at most {MAX_JPEG_SIDE} pixels a side')
+        with _complete_file(path) as file:
+            draw(picture, found).save(file, 'JPEG', quality=90)
+    except (OSError, ValueError) as error:
+        if getattr(error, 'errno', None) in DISK_ERRORS:
+            raise
+        _say(f'{_name(path)} cannot be written: {_one_line(error)}')
+        return False
+    return True
 
 
 def _print_table(file: str, found: Result) -> None:
     for box, score, name in zip(*found[:2], found.names, strict=True):
-        print(file, name, f'{score:.2f}', *np.round(box, 1), sep='\t')
+        texts = _name(file), _name(name), f'{score:.2f}'
+        print(*texts, *np.round(box, 1), sep='\t')
 
 
 def _list(found: Result) -> list[dict]:
@@ -655,15 +727,34 @@ def _list(found: Result) -> list[dict]:
 
 
 @contextmanager
-def _complete_file(path: Path) -> Iterator[Path]:
-    """Yield where to write a file that appears at ``path`` when complete."""
+def _complete_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that appears at ``path`` when it is complete.
+
+    What is there already and no file, such as a pipe, is written to.
+    """
+    is_file = True
+    with suppress(FileNotFoundError):
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    if not is_file:
+        with open(path, 'wb') as file:
+            yield file
+        return
+    path = _resolve(path)  # links stay
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.partial-{path.name}')
+    partial = path.with_name(f'.partial-{uuid.uuid4().hex}')
     try:
-        yield partial
+        with open(partial, 'wb') as file:
+            yield file
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _name(given: object) -> str:
+    """Return a path, or what else was given, in one short line."""
+    text = str(given)
+    text = text if text.splitlines() == [text] else repr(text)
+    return text if len(text) <= 400 else f'{text[:400]}...'
 
 
 def _one_line(error: Exception) -> str:
@@ -692,9 +783,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add(
         '--score-thr',
         type=float,
-        default=0.3,
         metavar='SCORE',
-        help='leave out what has a lower score (default: 0.3)',
+        help=f'leave out what has a lower score (default: {SCORE_THR}, or '
+        "the file's own, if higher)",
     )
     add('--backend', help=f'one of {", ".join(BACKENDS)}')
     add('--threads', type=int, help='of the CPU')

@@ -154,7 +154,11 @@ def test_imports_nothing_of_training_and_runs_as_a_single_file(tmp_path):
         (dict(backend='tensorrt'), ValueError, "'tensorrt' is unknown; choo"),
         (dict(threads=0), ValueError, 'threads=0 is no number of threads'),
         (dict(threads='2'), ValueError, "threads='2' is no number of thr"),
-        (dict(score_thr=30), ValueError, 'score_thr=30 is no score; give'),
+        (dict(threads=10**6), ValueError, 'threads=1000000 is .* give 1 to 2'),
+        (dict(score_thr=30), ValueError, 'score_thr=30 is no score that'),
+        (dict(score_thr='0.5'), ValueError, "score_thr='0.5' is no score"),
+        (dict(score_thr=0.04), ValueError, '=0.04 .* a number from 0.05, wi'),
+        (dict(score_thr=float('nan')), ValueError, 'score_thr=nan is no sc'),
     ],
 )
 def test_wrong_arguments(arguments, error, message, tmp_path):

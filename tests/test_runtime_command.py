@@ -1,10 +1,12 @@
 """python -m fbnetv3_runtime."""
 
+import errno
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +150,60 @@ def test_unreadable_images_are_counted():
     assert names_in('out') == ['deep/y.jpg', 'x.jpg', 'x_2.jpg']
 
 
+def test_lost_pictures_are_counted(capsys):
+    long = Path('a', f'{"w" * 251}.png')  # two of them: x.jpg, x_2.jpg
+    Image.new('RGB', (66_000, 20)).save('a/wide.png')
+    for name in (long, long.with_suffix('.tif'), Path('a/name\n2.png')):
+        Image.new('RGB', (64, 48)).save(name)
+    lines = fails(capsys, 'a', '--out-dir', 'out', '--json', 'all.json')
+    assert re.match(
+        'out/wide.jpg cannot be .*: JPEG has at most 655', lines[0]
+    )
+    assert re.match('out/w{251}_2.jpg cannot be .* name too long', lines[1])
+    assert lines[2:] == [
+        '5 images',
+        'error: 2 of 5 pictures could not be written',
+    ]
+    assert names_in('out') == ['name\n2.jpg', f'{"w" * 251}.jpg', 'x.jpg']
+    entries = json.loads(Path('all.json').read_text())
+    assert ['picture' in entry for entry in entries].count(False) == 2
+
+
+def test_json_to_a_pipe():
+    os.mkfifo('pipe')
+    texts = []
+    reader = threading.Thread(
+        target=lambda: texts.append(Path('pipe').read_text()), daemon=True
+    )
+    reader.start()
+    main(['m.onnx', 'a', '--json', 'pipe'])
+    reader.join(10)
+    assert Path('pipe').is_fifo()
+    assert len(json.loads(texts[0])) == 1
+
+
+def test_json_to_a_link():
+    Path('old.json').write_text('old')
+    for link, target in (('link', 'old.json'), ('dangling', 'new.json')):
+        Path(link).symlink_to(target)
+        main(['m.onnx', 'a', '--json', link])
+        assert Path(link).is_symlink()
+        assert len(json.loads(Path(target).read_text())) == 1
+
+
+def test_file_with_a_higher_score(capsys):
+    save_colors('m.onnx', score_thr=0.5)
+    main(['m.onnx', 'a/x.png', '--json', 'all.json'])
+    (entry,) = json.loads(Path('all.json').read_text())
+    assert [d['class'] for d in entry['detections']] == ['cell', 'red']
+
+
+def test_class_name_of_two_lines():
+    save_colors('m.onnx', classes=['two\nlines', 'red'])
+    main(['m.onnx', 'a', '--out-dir', 'out'])
+    assert names_in('out') == ['x.jpg']
+
+
 def test_bombs_are_refused(capsys, monkeypatch):
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 640 * 480 - 1)
     lines = fails(capsys, 'a', '--json', 'all.json')
@@ -165,14 +221,22 @@ def test_bombs_are_refused(capsys, monkeypatch):
         (['a', '--backend', 'torch'], "backend='torch' is unknown"),
         (['a', '--out-dir', 'a/found'], '--out-dir .*found lies in a folder'),
         (['a', '--out-dir', 'm.onnx'], '.*(Not a dir|File exists)'),
-        (['b/x.jpg', '--out-dir', 'b'], '.*x.jpg exists, and is a folder or '),
-        (['a', '--json', 'm.onnx'], 'm.onnx exists, and is a folder or what'),
-        (['a', '--json', 'a/x.png'], '.*x.png exists, and is a folder or wh'),
-        (['a', '--json', 'b'], 'b exists, and is a folder or what is to be r'),
+        (['b/x.jpg', '--out-dir', 'b'], '.*x.jpg is a folder, or what else '),
+        (['a', '--json', 'm.onnx'], 'm.onnx is a folder, or what else is to'),
+        (['a', '--json', 'a/x.png'], '.*x.png is a folder, or what else is '),
+        (['a', '--json', 'b'], 'b is a folder, or what else is to be read or'),
+        (['a', '--json', 'm.onnx/x.json'], '.*Not a directory'),
+        (['a', '--json', 'x' * 256], '.*File name too long'),
+        (['a', '--json', 'o', '--out-dir', 'o'], 'o is a folder, or what el'),
+        (['a', '--json', 'o/x.jpg', '--out-dir', 'o'], 'o/x.jpg is a folder'),
+        (['a', '--score-thr', '0.01'], 'score_thr=0.01 .*number from 0.05, w'),
+        (['a', '--threads', '1000000'], 'threads=1000000 is no number of th'),
         (['--video', 'none.avi'], 'none.avi is no readable video or camera'),
     ],
 )
-def test_mistakes(arguments, message, folder, capsys):
+def test_mistakes(arguments, message, folder, capsys, monkeypatch):
+    # said before any image is read
+    monkeypatch.setattr('fbnetv3_runtime.read_image', None)
     (folder / 'none').mkdir()
     before = {name: Path(name).read_bytes() for name in names_in('.')}
     *_, line = fails(capsys, *arguments)
@@ -189,12 +253,13 @@ def test_damaged_model(capsys):
 
 
 def test_nothing_is_left_half_written(monkeypatch, capsys):
-    def fail(self, file, **options):
-        Path(file).write_text('half')
-        raise OSError('no space left')
+    def fail(self, file, *args, **options):
+        file.write(b'half')
+        raise OSError(errno.ENOSPC, 'no space left')
 
     monkeypatch.setattr(Image.Image, 'save', fail)
-    assert fails(capsys, 'a', '--out-dir', 'out') == ['error: no space left']
+    (line,) = fails(capsys, 'a', 'b', '--out-dir', 'out')
+    assert line == 'error: [Errno 28] no space left'
     assert names_in('out') == []
 
 
@@ -222,11 +287,13 @@ def test_video(film):
 
 def test_interrupting_a_video_writes_what_was_found(film, monkeypatch):
     save = Image.Image.save
+    saved = []
 
-    def save_first(self, file, **options):
-        if '000002' in str(file):
+    def save_first(self, *args, **options):
+        if saved:
             raise KeyboardInterrupt
-        save(self, file, **options)
+        saved.append(self)
+        save(self, *args, **options)
 
     monkeypatch.setattr(Image.Image, 'save', save_first)
     main(['m.onnx', *film])

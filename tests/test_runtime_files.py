@@ -59,6 +59,22 @@ def test_no_file(name, tmp_path):
     assert 'Errno' in refused(tmp_path / name)
 
 
+@pytest.mark.parametrize('model', [None, 0, b'm.onnx', ['m.onnx'] * 999])
+def test_no_path(model):
+    kind = type(model).__name__
+    with pytest.raises(ValueError, match=f'a model of type {kind} is no path'):
+        Detector(model)
+
+
+def test_name_of_two_lines(tmp_path):
+    path = tmp_path / 'two\nlines.onnx'
+    path.touch()
+    with pytest.raises(ValueError) as caught:
+        Detector(path)
+    message = str(caught.value)
+    assert message.startswith(f'{str(path)!r} is no exported FBNetV3 detect')
+
+
 @pytest.mark.parametrize(
     ('content', 'reason'),
     [
@@ -109,6 +125,7 @@ def test_onnx_file_from_elsewhere(model):
         ('mean', [300, 0, 0]),
         ('mean', ['0', '0', '0']),
         ('mask_thr', 'half'),
+        ('score_thr', '0.05'),
     ],
 )
 def test_wrong_metadata(key, value, tmp_path):

@@ -1,11 +1,14 @@
 """fbnetv3_runtime reads images as OpenCV does, or says why not."""
 
+import io
+import re
 import struct
 import zlib
 
 import mmcv
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fbnetv3_runtime import read_image
@@ -68,7 +71,7 @@ def test_cmyk(photo, tmp_path):
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
-@pytest.mark.parametrize('suffix', ['jpg', 'png'])
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'tif'])
 def test_orientation(orientation, suffix, photo, tmp_path):
     file = tmp_path / f'photo.{suffix}'
     exif = Image.Exif()
@@ -99,6 +102,7 @@ def test_unreadable_files(photo, tmp_path):
     whole = (tmp_path / 'whole.jpg').read_bytes()
     fractions = Image.new('F', (4, 4))
     fractions.save(tmp_path / 'fractions.tif')
+    Image.new('I', (4, 4), 200).save(tmp_path / 'integers.tif')
     (tmp_path / 'cut.jpg').write_bytes(whole[: len(whole) // 2])
     (tmp_path / 'empty.png').touch()
     (tmp_path / 'text.png').write_text('no image')
@@ -111,6 +115,7 @@ def test_unreadable_files(photo, tmp_path):
         'text.png': 'cannot identify image file',
         'bomb.png': 'exceeds limit of .* could be decompression bomb',
         'fractions.tif': 'its values are fractions, of no known range',
+        'integers.tif': 'its values are of 32 bits, of no known range',
     }.items():
         file = tmp_path / name
         with pytest.raises(ValueError) as caught:
@@ -119,6 +124,44 @@ def test_unreadable_files(photo, tmp_path):
         assert message.startswith(f'{file} is no readable image: ')
         assert '\n' not in message
         caught.match(reason)
+
+
+def cut_off(photo, folder):
+    photo.save(folder / 'x.png')
+    whole = (folder / 'x.png').read_bytes()
+    return Image.open(io.BytesIO(whole[: len(whole) // 2]))
+
+
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (lambda photo, folder: [photo], 'an image of type list is no picture'),
+        (lambda photo, folder: photo.tobytes(), 'an image of type bytes is '),
+        (lambda photo, folder: None, 'an image of type NoneType is no pict'),
+        (
+            lambda photo, folder: torch.zeros(1000, 3),
+            'an image of type Tensor is no picture; give a path, a Pillow im',
+        ),
+        (lambda photo, folder: 'a' * 5000, 'a{400}... is no readable image: '),
+        (lambda photo, folder: '1\n2.png', r"'1\\n2.png' is no readable im"),
+        (cut_off, '<PIL.PngImage.*> is no readable image: .* truncated'),
+        (
+            lambda photo, folder: Image.new('RGB', (0, 5)),
+            '<PIL.Image.* size=0x5 .*> is no readable image: it has no pixels',
+        ),
+        (
+            lambda photo, folder: Image.new('I', (4, 4), 200),
+            '<PIL.Image.*> is no readable image: its values are of 32 bits',
+        ),
+    ],
+    ids=range(9),
+)
+def test_no_pictures(make, message, photo, tmp_path):
+    with pytest.raises(ValueError) as caught:
+        read_image(make(photo, tmp_path))
+    text = str(caught.value)
+    assert re.match(message, text)
+    assert '\n' not in text and len(text) < 1000
 
 
 @pytest.mark.parametrize(
