@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import mmcv
@@ -14,7 +15,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
+from mmengine.runner import CheckpointLoader
 from mmengine.structures import InstanceData
 from PIL import Image
 from torch import nn
@@ -39,7 +40,7 @@ class Detector:
             checkpoint says, or else the config's test dataset.
 
     Raises:
-        ValueError: There is no such device.
+        ValueError: There is no such device, or the checkpoint does not fit.
         FileNotFoundError: There is no such checkpoint.
     """
 
@@ -49,7 +50,7 @@ class Detector:
         device = _check_device(device or get_device())
         init_default_scope(cfg.get('default_scope', 'mmdet'))
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
-        loaded = load_checkpoint(model, checkpoint, map_location='cpu')
+        loaded = load_weights(model, checkpoint)
         meta = loaded.get('meta', {}).get('dataset_meta')
         self.meta = meta or _dataset_meta(cfg)
         self.model: nn.Module = model.to(device).eval()
@@ -86,6 +87,49 @@ class Detector:
                 pseudo_collate([data])
             )[0]
         return sample.pred_instances.cpu()
+
+
+def load_weights(model: nn.Module, checkpoint: str) -> Mapping:
+    """Load a checkpoint into a detector, and leave no weight random.
+
+    MMEngine loads what fits, and prints the rest.
+
+    Args:
+        model (nn.Module): A detector, or a wrapper of one.
+        checkpoint (str): Anything ``mmengine.runner.load_checkpoint`` takes.
+
+    Returns:
+        Mapping: What the checkpoint holds.
+
+    Raises:
+        ValueError: It does not fit.
+        FileNotFoundError: There is no such checkpoint.
+    """
+    while isinstance(getattr(model, 'module', None), nn.Module):
+        model = model.module
+    loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    if not isinstance(loaded, Mapping):
+        raise ValueError(
+            f'checkpoint={checkpoint!r} holds no weights; give one that a '
+            'training has saved'
+        )
+    state = loaded.get('state_dict', loaded)
+    state = {n.removeprefix('module.'): value for n, value in state.items()}
+    try:
+        missing = model.load_state_dict(state, strict=False).missing_keys
+    except RuntimeError as error:
+        wrong = [line.strip() for line in str(error).splitlines()[1:]]
+    else:
+        # counters, which old checkpoints lack, are not used
+        counter = 'num_batches_tracked'
+        wrong = [f'no {n}' for n in missing if not n.endswith(counter)]
+    if wrong:
+        raise ValueError(
+            f'checkpoint={checkpoint!r} does not fit the config in '
+            f'{len(wrong)} tensors, of which the first: {wrong[0]}; give the '
+            'config that it was trained with'
+        )
+    return loaded
 
 
 def _check_device(device: str) -> str:

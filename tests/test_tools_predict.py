@@ -191,6 +191,28 @@ def test_masks_are_coco_rle(tmp_path):
         (['none'], 'out', [], 'none is a folder without images'),
         (['a'], 'out', ['--score-thr', '1.5'], '--score-thr 1.5 is no score'),
         (['a'], 'out', ['--device', 'gpu'], "device='gpu' cannot be used"),
+        (
+            ['a'],
+            'out',
+            ['--cfg-options', 'model.test_cfg.rcnn.score_thresh=0.9'],
+            'score_thresh=0.9 is no setting',
+        ),
+        (
+            ['a'],
+            'out',
+            [
+                '--cfg-options',
+                'model.backbone.norm_cfg.type=GN',
+                'model.backbone.norm_cfg.num_groups=8',
+            ],
+            r'checkpoint=.* does not fit the config in \d+ tensors, .* no ',
+        ),
+        (
+            ['a'],
+            'out',
+            ['--cfg-options', 'model.roi_head.bbox_head.num_classes=7'],
+            'checkpoint=.* fit the config in 4 tensors, .* size mismatch for ',
+        ),
     ],
 )
 def test_mistakes_are_named(

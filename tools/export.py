@@ -23,6 +23,7 @@ import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 # isort: split
 from fbnetv3_mmdet.cli import add_cfg_options, load_config, user_errors
 from fbnetv3_mmdet.inference import Detector
+from fbnetv3_mmdet.settings import check_settings
 from fbnetv3_mmdet.visualization import complete_file
 
 
@@ -50,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 'leave it out for any'
             )
         cfg = load_config(args.config, args.cfg_options)
+        cfg.load_from = args.checkpoint
+        check_settings(cfg, splits=())
         # building a detector adds to its config
         detector = Detector(copy.deepcopy(cfg), args.checkpoint, 'cpu')
         scale = metadata(cfg, detector, args.size)['resize']['scale']

@@ -24,6 +24,7 @@ from fbnetv3_mmdet.cli import (
     load_run_config,
     user_errors,
 )
+from fbnetv3_mmdet.inference import load_weights
 from fbnetv3_mmdet.settings import check_settings, named_errors
 
 
@@ -40,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             augment(cfg)
         setup_cache_size_limit_of_dynamo()
         with named_errors(cfg):
-            build_runner(cfg).test()
+            runner = build_runner(cfg)
+            if cfg.load_from:
+                load_weights(runner.model, cfg.load_from)
+            runner.test()
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
