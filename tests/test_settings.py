@@ -293,6 +293,59 @@ WRONG = [
         (f'{CHECKPOINT}.intervall=3', "did you mean 'interval'?"),
     ),
     ({f'{CHECKPOINT}.out_dir': 5}, (f'{CHECKPOINT}.out_dir=5', 'a path')),
+    *(
+        (
+            {f'{DATASET}.{key}': value},
+            (f'{DATASET}.{key}={value!r}', f'did you mean {meant!r}?'),
+        )
+        for key, value, meant in (
+            ('filter_cfg.filter_empty', True, 'filter_empty_gt'),
+            ('filter_cfg.min_sz', 32, 'min_size'),
+            ('metainfo.clases', ['a'], 'classes'),
+            ('metainfo.palete', [], 'palette'),
+        )
+    ),
+    (
+        {f'{DATASET}.data_prefix': dict(img='images/', imgs='i/')},
+        (f"{DATASET}.data_prefix.imgs='i/'", "did you mean 'img'?"),
+    ),
+    (
+        {'env_cfg.cudnn_benchmrk': True},
+        ('env_cfg.cudnn_benchmrk=True', "did you mean 'cudnn_benchmark'?"),
+    ),
+    *(
+        ({name: value}, (f'{name}={value!r}', f'set {place}'))
+        for name, value, place in (
+            ('checkpoint_config', dict(interval=1), 'default_hooks.checkp'),
+            ('evaluation', dict(interval=1), 'val_evaluator'),
+            ('log_config', dict(interval=50), 'default_hooks.logger'),
+            ('lr_config', dict(policy='step'), 'param_scheduler'),
+            ('optimizer', dict(type='SGD'), 'optim_wrapper.optimizer'),
+            ('resume_from', 'a.pth', 'load_from in its place, and resume='),
+            ('runner', dict(max_epochs=12), 'train_cfg'),
+            ('seed', 7, 'randomness.seed'),
+            ('total_epochs', 12, 'train_cfg.max_epochs'),
+            ('workflow', [('train', 1)], 'train_cfg.val_interval'),
+        )
+    ),
+    ({'workdir': 'runs'}, ("workdir='runs'", "did you mean 'work_dir'?")),
+    *(
+        ({f'test_{part}': 5}, (f'test_{part}=5', 'a dict'))
+        for part in ('cfg', 'dataloader', 'evaluator')
+    ),
+    ({'log_level': 'DEBG'}, ("log_level='DEBG'", "'DEBUG'")),
+    *(
+        (
+            {f'default_hooks.{name}': value},
+            (f'default_hooks.{name}={value!r}', 'a dict', '_delete_=True'),
+        )
+        for name, value in (('finite_loss', None), ('timer', 5))
+    ),
+    ({'custom_hooks': [5]}, ('custom_hooks.0=5', 'a dict with a type')),
+    (
+        {f'{DATASET}.pipeline': [dict(type='RandomFlip', direction='vert')]},
+        (f"{DATASET}.pipeline.0.direction='vert'", "'vertical'"),
+    ),
 ]
 
 
@@ -345,6 +398,11 @@ GOOD = [
     {'optim_wrapper.type': 'OptimWrapper'},
     {f'{CHECKPOINT}.out_dir': 'd', f'{CHECKPOINT}.priority': 'VERY_LOW'},
     {f'{CHECKPOINT}.filename_tmpl': 'epoch_{}.pth'},
+    {'seed': 7, 'randomness.seed': 7},
+    {'default_hooks.timer': None, 'default_hooks.logger': None},
+    {'log_level': 10, 'env_cfg.resource_limit': 8192},
+    {f'{DATASET}.metainfo.num_classes': 10, f'{DATASET}.metainfo.site': 'x'},
+    {f'{DATASET}.filter_cfg': dict(filter_empty_gt=True, min_size=32)},
     # variables of MMDetection's configs
     {'test_pipeline': [], 'conv_cfg': None, 'val_evaluator_abs': {}},
 ]

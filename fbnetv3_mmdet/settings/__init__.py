@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from .building import named_errors
 from .data import check_split
-from .keys import check_keys, check_names
+from .keys import check_datasets, check_keys, check_names
 from .metrics import check_save_best
 from .model import (
     check_box_head,
@@ -25,6 +25,7 @@ from .model import (
 )
 from .training import (
     check_amp,
+    check_hooks,
     check_load_from,
     check_optimizer,
     check_pretrained,
@@ -43,6 +44,8 @@ RULES = (
     check_names,
     check_values,
     check_keys,
+    check_datasets,
+    check_hooks,
     check_parts,
     check_one_arch,
     check_strides,

@@ -6,7 +6,9 @@ import re
 import reprlib
 from collections.abc import Collection, Iterator, Mapping
 
+from mmdet.datasets import CocoDataset
 from mmdet.registry import TASK_UTILS
+from mmengine.dataset import BaseDataset
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
@@ -28,6 +30,19 @@ SETTINGS = {
     'sync_bn',
     'tta_model',
     'tta_pipeline',
+}
+# Settings of MMDetection 2, and where 3 has them.
+_OLD = {
+    'checkpoint_config': 'default_hooks.checkpoint',
+    'evaluation': 'val_evaluator',
+    'log_config': 'default_hooks.logger',
+    'lr_config': 'param_scheduler',
+    'optimizer': 'optim_wrapper.optimizer',
+    'resume_from': 'load_from',
+    'runner': 'train_cfg',
+    'seed': 'randomness.seed',
+    'total_epochs': 'train_cfg.max_epochs',
+    'workflow': 'train_cfg.val_interval',
 }
 
 _LOADER = (
@@ -79,8 +94,16 @@ def check_keys(cfg: Mapping) -> None:
 
 
 def check_names(cfg: Mapping) -> None:
-    """No variable of a config has nearly the name of a setting."""
+    """No variable has nearly the name of a setting, or an old one's."""
     for name in cfg:
+        place = _OLD.get(name)
+        # a variable of such a name may have been used up
+        if place and cfg[name] != get_setting(cfg, place):
+            more = ', and resume=True' if name == 'resume_from' else ''
+            raise ValueError(
+                f'{name}={reprlib.repr(cfg[name])} is read by nothing since '
+                f'MMDetection 3; set {place} in its place{more}'
+            )
         if name not in SETTINGS:
             swapped = [s for s in SETTINGS if sorted(s) == sorted(name)]
             close = difflib.get_close_matches(name, SETTINGS, 1, cutoff=0.9)
@@ -91,6 +114,17 @@ def check_names(cfg: Mapping) -> None:
                     f'{meant!r}? Correct it, or give a variable of '
                     'your own a name that looks less like it'
                 )
+
+
+def check_datasets(cfg: Mapping) -> None:
+    """What a dataset does not know of its dicts, it leaves."""
+    for path, node in find_dicts(cfg, ''):
+        kind = find_class(node.get('type'))
+        if kind and issubclass(kind, BaseDataset):
+            for key, known in _of_dataset(kind, node):
+                part = node.get(key)
+                if isinstance(part, Mapping):
+                    refuse_unknown(f'{path}.{key}', part, known, key)
 
 
 def refuse_unknown(
@@ -143,3 +177,24 @@ def _of_heads(cfg: Mapping) -> Iterator[tuple[str, Collection[str]]]:
             kind in heads for kind in kinds if kind
         ):
             yield from layout.items()
+
+
+def _of_dataset(
+    kind: type[BaseDataset], node: Mapping
+) -> Iterator[tuple[str, Collection[str]]]:
+    """Yield keys of dicts, and what is allowed in them."""
+    if issubclass(kind, CocoDataset):
+        if kind.filter_data is CocoDataset.filter_data:
+            yield 'filter_cfg', ('filter_empty_gt', 'min_size')
+        if kind.parse_data_info is CocoDataset.parse_data_info:
+            yield 'data_prefix', ('img', 'seg')
+    # users may add what they like to metainfo, but nearly a known name
+    known = {'classes', 'palette', *kind.METAINFO}
+    yield (
+        'metainfo',
+        known.union(
+            key
+            for key in node.get('metainfo') or ()
+            if not difflib.get_close_matches(key.lower(), known, 1, 0.83)
+        ),
+    )

@@ -47,7 +47,9 @@ _SCHEDULER = dict(
     verbose=BOOL,
 )
 _RANDOM = dict(prob=FRACTION | list_of(FRACTION) | NONE)
+_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'WARN', 'ERROR', 'CRITICAL', 'FATAL')
 _METRIC = one_of(('bbox', 'segm', 'proposal', 'proposal_fast'))
+_DIRECTION = one_of(('horizontal', 'vertical', 'diagonal'))
 _RATIOS = list_of(POSITIVE, 2)
 
 OF_TYPE = MODULES | {
@@ -71,7 +73,7 @@ OF_TYPE = MODULES | {
     ),
     'RandomResize': dict(scale=_SCALES, ratio_range=_RATIOS | NONE),
     'RandomChoiceResize': dict(scales=list_of(_SCALE)),
-    'RandomFlip': _RANDOM,
+    'RandomFlip': _RANDOM | dict(direction=_DIRECTION | list_of(_DIRECTION)),
     'LoadAnnotations': dict(with_bbox=BOOL, with_label=BOOL, with_mask=BOOL),
     # schedule
     'SGD': _OPTIMIZER
@@ -152,10 +154,16 @@ AT_PLACE = {
         train_dataloader=DICT | NONE,
         val_cfg=DICT | NONE,
         val_dataloader=DICT | NONE,
+        val_evaluator=DICT | LIST | NONE,
+        test_cfg=DICT | NONE,
+        test_dataloader=DICT | NONE,
+        test_evaluator=DICT | LIST | NONE,
         default_hooks=DICT | NONE,
         custom_hooks=LIST | NONE,
         randomness=DICT,
         auto_scale_lr=DICT | NONE,
+        env_cfg=DICT,
+        log_level=COUNT_OR_NONE | one_of((*_LEVELS, 'NOTSET')),
         resume=BOOL,
     ),
     _HEAD: dict(
@@ -204,6 +212,10 @@ AT_PLACE = {
     'randomness': dict(
         seed=COUNT_OR_NONE | NONE, diff_rank_seed=BOOL, deterministic=BOOL
     ),
+    # what Runner.setup_env reads
+    'env_cfg': dict(
+        cudnn_benchmark=BOOL, mp_cfg=DICT, dist_cfg=DICT, resource_limit=COUNT
+    ),
     'auto_scale_lr': dict(enable=BOOL, base_batch_size=COUNT),
 }
 # Where no other keys are read.
@@ -212,4 +224,5 @@ CLOSED = (
     r'optim_wrapper\.clip_grad',
     'randomness',
     'auto_scale_lr',
+    'env_cfg',
 )
