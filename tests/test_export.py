@@ -199,12 +199,13 @@ def test_tool_refuses_in_one_line(tmp_path):
     [
         (['--image', 'none.png'], 'none.png is no readable image'),
         (['--size', '0', '320'], '--size 0 320 is no size'),
+        (['--size', '9000', '320'], 'in pixels, at most 8192, or'),
         (
             [
                 '--cfg-options',
                 'test_dataloader.dataset.pipeline.1.backend=cv2',
             ],
-            "needs one, of a scale, keep_ratio=True and backend='pillow'",
+            "pixels, keep_ratio=True and backend='pillow', and nothing",
         ),
     ],
 )

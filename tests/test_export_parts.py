@@ -112,6 +112,10 @@ def test_pipelines_that_only_resize_pass():
         ([RESIZE | dict(backend='cv2')], "backend='pillow'"),
         ([{k: v for k, v in RESIZE.items() if k != 'backend'}], "='pillow'"),
         ([RESIZE | dict(keep_ratio=False)], 'keep_ratio=True'),
+        ([RESIZE | dict(interpolation='nearest')], 'and nothing else'),
+        ([RESIZE | dict(scale=224)], r'scale=\(long, short\)'),
+        ([RESIZE | dict(scale=(1e5, 224))], 'at most 8192 pixels'),
+        ([RESIZE, LOAD | dict(color_type='grayscale')], "has .'color_type'."),
     ],
 )
 def test_other_pipelines_are_refused(middle, message):

@@ -25,59 +25,63 @@ from fbnetv3_mmdet.cli import add_cfg_options, load_config, user_errors
 from fbnetv3_mmdet.inference import Detector
 from fbnetv3_mmdet.settings import check_settings
 from fbnetv3_mmdet.visualization import complete_file
+from fbnetv3_runtime import MAX_SIDE
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = _parse(argv)
     with user_errors():
-        from fbnetv3_mmdet.deploy.export import export, metadata
-        from fbnetv3_mmdet.deploy.verify import (
-            compare,
-            describe,
-            input_picture,
-            rounding_decides,
+        _check(args)
+        text = _write(args)
+    print(text)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if os.path.lexists(args.target):
+        raise ValueError(
+            f'target={args.target!r} exists; choose another name, or remove it'
+        )
+    if args.size and not 1 <= min(args.size) <= max(args.size) <= MAX_SIDE:
+        raise ValueError(
+            f'--size {args.size[0]} {args.size[1]} is no size: give height '
+            f"and width of the network's input in pixels, at most {MAX_SIDE}, "
+            'or leave it out for any'
         )
 
-        if os.path.lexists(args.target):
-            raise ValueError(
-                f'target={args.target!r} exists; choose another name, or '
-                'remove it'
+
+def _write(args: argparse.Namespace) -> str:
+    """Write the file, unless it finds other things; return what to say."""
+    from fbnetv3_mmdet.deploy import verify
+    from fbnetv3_mmdet.deploy.export import export, metadata
+
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.load_from = args.checkpoint
+    check_settings(cfg, splits=())
+    # building a detector adds to its config
+    detector = Detector(copy.deepcopy(cfg), args.checkpoint, 'cpu')
+    scale = metadata(cfg, detector, args.size)['resize']['scale']
+    picture = verify.input_picture(detector, args.image, scale, args.size)
+    name = args.image or 'a random picture'
+    with complete_file(Path(args.target)) as path:
+        export(cfg, detector, path, args.size)
+        worst = verify.compare(path, detector, picture)
+        if worst.negligible:
+            verdict = f'as MMDetection in {name}: {worst}'
+        elif verify.rounding_decides(detector, picture):
+            verdict = (
+                'not verified: rounding decides what this detector finds in '
+                f'{name}, as in one that is hardly trained; check the file '
+                'with tools/test.py, or verify with a picture of objects '
+                '(--image)'
             )
-        if args.size and min(args.size) < 1:
+        else:
             raise ValueError(
-                f'--size {args.size[0]} {args.size[1]} is no size: give '
-                "height and width of the network's input in pixels, or "
-                'leave it out for any'
+                f'{args.target} is not written: what it finds in {name} is '
+                f'not what MMDetection finds, {worst}; try another with '
+                '--image, and report this'
             )
-        cfg = load_config(args.config, args.cfg_options)
-        cfg.load_from = args.checkpoint
-        check_settings(cfg, splits=())
-        # building a detector adds to its config
-        detector = Detector(copy.deepcopy(cfg), args.checkpoint, 'cpu')
-        scale = metadata(cfg, detector, args.size)['resize']['scale']
-        picture = input_picture(detector, args.image, scale, args.size)
-        with complete_file(Path(args.target)) as path:
-            export(cfg, detector, path, args.size)
-            worst = compare(path, detector, picture)
-            name = args.image or 'a random picture'
-            verified = worst.negligible
-            if not verified and not rounding_decides(detector, picture):
-                raise ValueError(
-                    f'{args.target} is not written: what it finds in {name} '
-                    f'is not what MMDetection finds, {worst}; try another '
-                    'with --image, and report this'
-                )
-            about = describe(path, detector)
-    print(f'{args.target}: {about}')
-    if verified:
-        print(f'as MMDetection in {name}: {worst}')
-    else:
-        print(
-            f'not verified: rounding decides what this detector finds in '
-            f'{name}, as in one that is hardly trained; check the file with '
-            'tools/test.py, or verify with a picture of objects (--image)'
-        )
+        return f'{args.target}: {verify.describe(path, detector)}\n{verdict}'
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

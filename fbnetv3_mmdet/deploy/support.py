@@ -8,6 +8,8 @@ from operator import attrgetter
 from mmengine.config import ConfigDict
 from torch import nn
 
+from fbnetv3_runtime import MAX_SIDE
+
 PARTS = {  # of a detector: the types whose outputs the graph reproduces
     'data_preprocessor': ['DetDataPreprocessor'],
     'rpn_head': ['FBNetV3RPNHead'],
@@ -26,7 +28,9 @@ DETECTORS = ['FasterRCNN', 'MaskRCNN']
 TRANSFORMS = [
     'LoadImageFromFile', 'Resize', 'LoadAnnotations', 'PackDetInputs',
 ]  # fmt: skip
+LOAD_KEYS = {'type', 'backend_args'}  # others change what is read
 RESIZE = dict(keep_ratio=True, backend='pillow')  # as the runtime resizes
+RESIZE_KEYS = {'type', 'scale', *RESIZE}
 NMS_KEYS = {'type', 'iou_threshold', 'split_thr'}
 
 
@@ -74,15 +78,32 @@ def check_pipeline(transforms: Sequence[Mapping]) -> Mapping:
                 f'{transform["type"]!r} of the test pipeline cannot be '
                 f'exported; supported are {TRANSFORMS}'
             )
+        if transform['type'] == 'LoadImageFromFile':
+            if foreign := sorted(set(transform) - LOAD_KEYS):
+                raise ValueError(
+                    f'LoadImageFromFile of the test pipeline has {foreign}, '
+                    'which cannot be exported; leave that out'
+                )
     resizes = [dict(t) for t in transforms if t['type'] == 'Resize']
-    same = [t for t in resizes if {**t, **RESIZE} == t and 'scale' in t]
-    if len(resizes) != 1 or not same:
+    if len(resizes) != 1 or not _can_repeat(resizes[0]):
         raise ValueError(
             f'the test pipeline has the Resize transforms {resizes}; an '
-            'exported file needs one, of a scale, keep_ratio=True and '
-            "backend='pillow'"
+            'exported file needs one, of scale=(long, short) of at most '
+            f"{MAX_SIDE} pixels, keep_ratio=True and backend='pillow', and "
+            'nothing else'
         )
     return resizes[0]
+
+
+def _can_repeat(resize: Mapping) -> bool:
+    scale = resize.get('scale')
+    return (
+        {**resize, **RESIZE} == resize
+        and set(resize) == RESIZE_KEYS
+        and isinstance(scale, Sequence)
+        and len(scale) == 2
+        and all(type(s) is int and 0 < s <= MAX_SIDE for s in scale)
+    )
 
 
 def _check_type(path: str, part: object, types: Sequence[str]) -> None:
