@@ -1,5 +1,6 @@
 # COCO with D2Go's large scale jitter: a window of 320x224 px on an image of
-# a tenth to twice that size.
+# a tenth to twice that size. Upright images are fitted to 224x320, as in all
+# of MMDetection; D2Go fits them into 320x224, too.
 _base_ = './coco_detection.py'
 
 size = (320, 224)  # width, height
