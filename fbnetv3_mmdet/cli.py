@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import re
 import sys
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,35 +21,11 @@ import torch.distributed as dist
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 
+from .settings.building import as_report, in_iterations, text_of
 from .settings.keys import SETTINGS
 
-# How mmengine's registries and Python report a wrong config: what of the
-# message to show, and what to do.
-_BUILD_ERRORS = (
-    (
-        KeyError,
-        r'^\S+ is not in the .+? registry',
-        'correct the type in the config, or import the module that defines '
-        'it there, with custom_imports',
-    ),
-    (
-        KeyError,
-        r'^.*must contain the key "type", but got .*',
-        'name the type in the config',
-    ),
-    (
-        TypeError,
-        r'^.*(got an unexpected keyword argument|missing \d+ required) .*',
-        'correct the keys beside this type in the config',
-    ),
-    (
-        TypeError,
-        r'^cfg should be a dict.*',
-        'give a dict with a type where the config has something else',
-    ),
-)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -71,9 +45,9 @@ def user_errors() -> Iterator[None]:
         yield
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            sys.stderr.write(f'error: {_text(error)}; mend that disk\n')
+            sys.stderr.write(f'error: {text_of(error)}; mend that disk\n')
             raise SystemExit(1) from None
-        line = None if _in_iterations(error) else _one_line(error)
+        line = None if in_iterations(error) else _one_line(error)
         if line is None:
             raise
         sys.stderr.write(f'error: {line}\n')
@@ -98,13 +72,13 @@ def load_config(
         cfg = Config.fromfile(path)
     except FileNotFoundError as error:
         raise ValueError(
-            f'config={path!r}: {_text(error)}; give the path of a config '
+            f'config={path!r}: {text_of(error)}; give the path of a config '
             'file, and in it base files that exist'
         ) from error
     except Exception as error:  # a config is code, and may raise anything
         raise ValueError(
             f'config={path!r} cannot be read: {type(error).__name__}: '
-            f'{_text(error)}; correct the file or its bases'
+            f'{text_of(error)}; correct the file or its bases'
         ) from error
     for key, value in (cfg_options or {}).items():
         _set_option(cfg, key, value)
@@ -194,7 +168,7 @@ def _set_option(cfg: Config, key: str, value: Any) -> None:
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(
             f'--cfg-options {key}={value!r} does not fit the config '
-            f'({_text(error)}); give the dotted path of a setting in it'
+            f'({text_of(error)}); give the dotted path of a setting in it'
         ) from error
 
 
@@ -210,28 +184,8 @@ class _CfgOptions(DictAction):
             ) from error
 
 
-def _in_iterations(error: Exception) -> bool:
-    """Whether a training, validation or test loop was running."""
-    return any(
-        frame.f_code.co_name == 'run'
-        and isinstance(frame.f_locals.get('self'), BaseLoop)
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-    )
-
-
-def _text(error: Exception) -> str:
-    """Return an error's message in one line; a KeyError's without quotes."""
-    whole = error.args[0] if isinstance(error, KeyError) else error
-    return ' '.join(str(whole).split())
-
-
 def _one_line(error: Exception) -> str | None:
     """Return what to tell the user, None where it is not their mistake."""
-    text = _text(error)
     if isinstance(error, (ValueError, OSError, ImportError)):
-        return text
-    for kind, pattern, remedy in _BUILD_ERRORS:
-        found = isinstance(error, kind) and re.search(pattern, text)
-        if found:
-            return f'{found[0]}; {remedy}'
-    return None
+        return text_of(error)
+    return '; '.join(as_report(error) or ()) or None

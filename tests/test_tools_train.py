@@ -131,6 +131,11 @@ WRONG = [
         option('model.roi_head.bbox_head.num_clases=3'),
         ("argument 'num_clases'", 'correct the keys'),
     ),
+    (
+        # its average is built when the training begins
+        option('custom_hooks.0.momentm=1'),
+        ('custom_hooks.0 cannot be built', "argument 'momentm'; correct"),
+    ),
     (option('model.backbone=six'), ('should be a dict', 'give a dict')),
     (
         option('train_dataloader.dataset.num_images=0'),

@@ -7,6 +7,7 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from mmengine.config import Config
@@ -27,15 +28,57 @@ _MISTAKES = (
     ValueError,
 )
 
+# How mmengine's registries and Python report a wrong config: what of the
+# message to show, and what to do.
+_REPORTS = (
+    (
+        KeyError,
+        r'^\S+ is not in the .+? registry',
+        'correct the type in the config, or import the module that defines '
+        'it there, with custom_imports',
+    ),
+    (
+        KeyError,
+        r'^.*must contain the key "type", but got .*',
+        'name the type in the config',
+    ),
+    (
+        TypeError,
+        r'^.*(got an unexpected keyword argument|missing \d+ required) .*',
+        'correct the keys beside this type in the config',
+    ),
+    (
+        TypeError,
+        r'^cfg should be a dict.*',
+        'give a dict with a type where the config has something else',
+    ),
+)
 
-# What to do, by a phrase of the error.
-_REMEDIES = {
-    'is not in the': 'correct the type, or import the module that defines it '
-    'there, with custom_imports',
-    'keyword argument': 'correct the keys beside this type',
-    'should be a dict': 'give a dict with a type there',
-    '': 'correct these settings',
-}
+
+def as_report(error: Exception) -> tuple[str, str] | None:
+    """Return what a report of a wrong config says, and the remedy.
+
+    It is None for any other error.
+    """
+    for kind, pattern, remedy in _REPORTS:
+        found = isinstance(error, kind) and re.search(pattern, text_of(error))
+        if found:
+            return found[0], remedy
+    return None
+
+
+def text_of(error: Exception) -> str:
+    """Return an error's message in one line; a KeyError's without quotes."""
+    is_key = isinstance(error, KeyError) and error.args
+    whole = error.args[0] if is_key else error
+    # mmengine appends hooks, by their addresses
+    text = re.sub(r' in <\S+ object at 0x\w+>', '', str(whole))
+    return ' '.join(text.split())
+
+
+def in_iterations(error: Exception) -> bool:
+    """Whether a training, validation or test loop was running."""
+    return any(map(_is_loop, _frames(error)))
 
 
 @contextmanager
@@ -62,34 +105,35 @@ def named_errors(cfg: Config | Mapping) -> Iterator[None]:
 
 def _built(error: Exception) -> Iterator[Any]:
     """Yield the configs that were being built, the outermost first."""
-    frames = traceback.walk_tb(error.__traceback__)
+    frames = _frames(error)
     if isinstance(error, TypeError) and error.__context__ is not None:
         # MMEngine raises those of hooks anew
-        inner = traceback.walk_tb(error.__context__.__traceback__)
-        frames = itertools.chain(frames, inner)
-    for frame, _ in frames:
-        code = frame.f_code
-        if code is build_from_cfg.__code__:
+        frames = itertools.chain(frames, _frames(error.__context__))
+    for frame in itertools.takewhile(lambda f: not _is_loop(f), frames):
+        if frame.f_code is build_from_cfg.__code__:
             yield frame.f_locals['cfg']
-        elif code.co_name == 'run' and isinstance(
-            frame.f_locals.get('self'), BaseLoop
-        ):
-            return
+
+
+def _frames(error: BaseException) -> Iterator[FrameType]:
+    return (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _is_loop(frame: FrameType) -> bool:
+    return frame.f_code.co_name == 'run' and isinstance(
+        frame.f_locals.get('self'), BaseLoop
+    )
 
 
 def _describe(settings: Mapping, built: list[Any], error: Exception) -> str:
     place, node = _find(settings, built)
-    text = str(error.args[0] if isinstance(error, KeyError) else error)
-    text = ' '.join(text.partition('. Please check')[0].split())
+    generic = text_of(error), 'correct these settings'
+    text, remedy = as_report(error) or generic
     own = re.match(r'(\w+)( [\w\[\]]+)?=', text)
     if own and own[1] in node:  # a check of the module's own
         return f'{place}.{text}'
     shown = {key: value for key, value in node.items() if _is_flat(value)}
-    remedy = next(r for phrase, r in _REMEDIES.items() if phrase in text)
-    return (
-        f'{place} cannot be built of {shown}: {type(error).__name__}: {text}; '
-        f'{remedy}'
-    )
+    fault = ': '.join(filter(None, (type(error).__name__, text)))
+    return f'{place} cannot be built of {shown}: {fault}; {remedy}'
 
 
 def _find(settings: Mapping, built: list[Any]) -> tuple[str, Mapping]:
