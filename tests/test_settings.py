@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmdet.registry import METRICS
+from mmdet.registry import METRICS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.device import get_device
 from PIL import Image
 
 from fbnetv3_mmdet.datasets import DigitScenes
-from fbnetv3_mmdet.settings import check_settings
+from fbnetv3_mmdet.settings import check_settings, named_errors
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 CONFIGS = sorted(FOLDER.glob('*.py'))
 DIGITS = FOLDER / 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits.py'
 BCCD = FOLDER / 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-1k_bccd.py'
+FPN_A = FOLDER / 'retinanet_fbnetv3-a-fpn_8xb4-540k_coco.py'
 FPN = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
 ARCHS = ('model.backbone', 'model.rpn_head', 'model.roi_head.shared_head')
@@ -132,7 +133,7 @@ WRONG = [
             {'load_from': value},
             (f'load_from={value!r}', 'path or the URL', 'None'),
         )
-        for value in ('nosuch.pth', 6)
+        for value in ('nosuch.pth', 6, 'd2gs://x')
     ),
     (
         {
@@ -183,7 +184,11 @@ WRONG = [
         )
         for place in (PROPOSAL, 'model.test_cfg.rpn')
         for key in ('nms_pre', 'max_per_img')
-        for value in (0, -1, 'six', 30.0)
+        for value in (0, 'six', 30.0)
+    ),
+    (
+        {f'{PROPOSAL}.max_per_img': -1},
+        (f'{PROPOSAL}.max_per_img=-1', 'positive integer'),
     ),
     (
         {f'{PROPOSAL}.nms_pre': 400},
@@ -371,6 +376,8 @@ GOOD = [
     {'load_from': None},
     {'load_from': __file__},
     {'load_from': 'https://example.org/a.pth'},
+    {'load_from': 's3://bucket/a.pth'},
+    {'load_from': 'torchvision://resnet50'},
     {'load_from': 'd2go://faster_rcnn_fbnetv3a_C4'},
     {f'{RPN_ASSIGNER}.neg_iou_thr': 0, f'{RPN_ASSIGNER}.pos_iou_thr': 1},
     {f'{RPN_ASSIGNER}.neg_iou_thr': 0.7},
@@ -378,6 +385,7 @@ GOOD = [
     {'model.backbone.frozen_stages': 0},
     {'model.backbone.frozen_stages': 4},
     {f'{PROPOSAL}.nms_pre': 500},
+    {f'{PROPOSAL}.nms_pre': -1},
     {'model.test_cfg.rpn.nms_pre': 1, 'model.test_cfg.rpn.max_per_img': 1},
     {
         'model.backbone.out_indices': (2,),
@@ -471,6 +479,38 @@ def test_best_metric_that_is_not_computed_is_named(save_best, metrics):
 )
 def test_best_metric_that_is_computed_passes(save_best, metrics):
     check_settings(evaluated(save_best, *metrics), ('train',))
+
+
+@pytest.mark.parametrize('in_list', [False, True])
+@pytest.mark.parametrize(
+    'value', [[40, 112, 216], [24, 40, 112, 184], [216, 112, 40, 24], 112]
+)
+def test_neck_that_does_not_fit_the_features_is_named(value, in_list):
+    cfg = deepcopy(load(FPN_A))
+    cfg.model.neck.in_channels = value
+    if in_list:
+        cfg.model.neck = [cfg.model.neck]
+    place = 'model.neck.0' if in_list else 'model.neck'
+    message = message_of(cfg, ())
+    assert message.startswith(f'{place}.in_channels={value!r} ')
+    assert f'set {place}.in_channels=[32, 112, 200]' in message
+
+
+def test_error_without_words_is_shown_without_a_colon():
+    flip = dict(type='RandomFlip', prob=0.5, direction='vertcal')
+    with (
+        pytest.raises(ValueError, match='AssertionError; correct these'),
+        named_errors(dict(part=flip)),
+    ):
+        TRANSFORMS.build(flip)
+
+
+def test_head_without_a_number_of_classes_has_80():
+    cfg = changed({})
+    del cfg.model.roi_head.bbox_head.num_classes
+    message = message_of(cfg)
+    assert message.startswith(f'{ROI}.bbox_head.num_classes=80 ')
+    assert f'set {ROI}.bbox_head.num_classes=10' in message
 
 
 def test_all_that_the_evaluator_returns_passes():

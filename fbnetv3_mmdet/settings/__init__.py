@@ -19,6 +19,7 @@ from .metrics import check_save_best
 from .model import (
     check_box_head,
     check_channels,
+    check_neck,
     check_one_arch,
     check_parts,
     check_strides,
@@ -50,6 +51,7 @@ RULES = (
     check_one_arch,
     check_strides,
     check_channels,
+    check_neck,
     check_box_head,
     check_thresholds,
     check_rpn_targets,

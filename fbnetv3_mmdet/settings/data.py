@@ -4,6 +4,7 @@ import os
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
+from inspect import Parameter
 from typing import Any
 
 from mmdet.datasets import CocoDataset
@@ -15,6 +16,7 @@ from fbnetv3_runtime import read_metadata
 
 from ..annotations import Rules
 from ..datasets import DigitScenes
+from .classes import defaults_of, find_class
 from .coco import Contents, describe, read_contents, training_rules
 from .paths import as_list, find_dicts, get_setting
 
@@ -109,8 +111,10 @@ def _check_heads(cfg: Mapping, path: str, classes: list[str]) -> None:
         return  # an open vocabulary: num_classes is a limit
     for place in HEADS:
         for head_path, head in find_dicts(get_setting(cfg, place), place):
-            number = head.get('num_classes', len(classes))
-            if number != len(classes):
+            kind = find_class(head.get('type'))
+            settings = (defaults_of(kind) if kind else {}) | head
+            number = settings.get('num_classes', len(classes))
+            if number not in (len(classes), Parameter.empty):
                 raise ValueError(
                     f'{head_path}.num_classes={number!r} does not fit the '
                     f'{len(classes)} classes of {path}, '

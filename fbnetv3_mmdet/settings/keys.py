@@ -50,6 +50,8 @@ _LOADER = (
     'num_batch_per_epoch',
     'disable_subprocess_warning',
 )
+# Of all data sets: configs of one format are made from those of another.
+_PREFIXES = ('img', 'img_path', 'seg', 'seg_map_path', 'sub_data_root')
 _TARGETS = ('assigner', 'sampler', 'pos_weight', 'debug')
 _PROPOSALS = ('nms_pre', 'max_per_img', 'nms', 'min_bbox_size')
 _BEST = ('score_thr', 'nms', 'max_per_img')
@@ -187,7 +189,7 @@ def _of_dataset(
         if kind.filter_data is CocoDataset.filter_data:
             yield 'filter_cfg', ('filter_empty_gt', 'min_size')
         if kind.parse_data_info is CocoDataset.parse_data_info:
-            yield 'data_prefix', ('img', 'seg')
+            yield 'data_prefix', _PREFIXES
     # users may add what they like to metainfo, but nearly a known name
     known = {'classes', 'palette', *kind.METAINFO}
     yield (

@@ -22,7 +22,7 @@ from ..models import (
 from .building import named_errors
 from .classes import defaults_of
 from .keys import refuse_unknown
-from .paths import as_list, find_dicts, get_setting
+from .paths import as_list, find_dicts, get_setting, is_list
 
 # What can be built by itself, and so be checked by building it.
 PARTS = (
@@ -31,6 +31,11 @@ PARTS = (
     FBNetV3RPNHead,
     FBNetV3RoIExtractor,
     FBNetV3SharedHead,
+)
+# Necks that take each of the backbone's features, in their order.
+_NECKS = (
+    *('FPN', 'PAFPN', 'NASFPN', 'FPG', 'FPN_CARAFE', 'FPN_DropBlock'),
+    *('ChannelMapper', 'YOLOXPAFPN', 'CSPNeXtPAFPN'),
 )
 
 
@@ -109,6 +114,22 @@ def check_channels(cfg: Mapping) -> None:
             )
 
 
+def check_neck(cfg: Mapping) -> None:
+    """A neck that lists its channels must list those of all features."""
+    neck = get_setting(cfg, 'model.neck')
+    path = 'model.neck.0' if is_list(neck) else 'model.neck'
+    first = next(iter(as_list(neck)), None)
+    value = first.get('in_channels') if _kind(first) in _NECKS else None
+    out_indices, levels = _backbone_features(cfg)
+    channels = [channels for _, channels in levels]
+    if levels and value is not None and as_list(value) != channels:
+        raise ValueError(
+            f'{path}.in_channels={value!r} does not fit model.backbone.'
+            f'out_indices={out_indices!r}, features of {channels} channels; '
+            f'set {path}.in_channels={channels}, or other out_indices'
+        )
+
+
 def check_box_head(cfg: Mapping) -> None:
     """The box head must take what the shared head gives: 1x1 features."""
     shared = get_setting(cfg, 'model.roi_head.shared_head')
@@ -148,8 +169,14 @@ def _features(cfg: Mapping) -> tuple[Any, list[tuple[int, int]]]:
 
     There are none where a neck, or another backbone, makes others.
     """
+    if get_setting(cfg, 'model.neck'):
+        return None, []
+    return _backbone_features(cfg)
+
+
+def _backbone_features(cfg: Mapping) -> tuple[Any, list[tuple[int, int]]]:
     backbone = get_setting(cfg, 'model.backbone')
-    if _kind(backbone) is not FBNetV3 or get_setting(cfg, 'model.neck'):
+    if _kind(backbone) is not FBNetV3:
         return None, []
     settings = defaults_of(FBNetV3) | backbone
     stages = get_arch(settings['arch']).trunk

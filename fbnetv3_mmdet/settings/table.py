@@ -177,6 +177,8 @@ AT_PLACE = {
         mask_size=_SIZE,
         mask_thr_binary=FRACTION | one_of((-1,)),
     ),
+    # of RPN heads, which would leave out the last one for -1
+    r'model\.(train_cfg\.rpn_proposal|test_cfg\.rpn)': dict(max_per_img=COUNT),
     rf'{_HEAD}\.nms': _NMS,
     r'(train|val|test)_dataloader': dict(
         batch_size=COUNT,

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.registry import OPTIMIZERS
+from mmengine.runner import CheckpointLoader
 
 from ..checkpoints.zoo import ZOO
 from .classes import find_code
@@ -42,13 +43,13 @@ def check_thresholds(cfg: Mapping) -> None:
 
 
 def check_proposals(cfg: Mapping) -> None:
-    """Proposals before and after NMS: positive, after <= before."""
+    """There are no more proposals after NMS than before, where it is known."""
     strides = 'model.rpn_head.anchor_generator.strides'
     levels = len(as_list(get_setting(cfg, strides)))
     for path in ('model.train_cfg.rpn_proposal', 'model.test_cfg.rpn'):
-        before = _count(cfg, f'{path}.nms_pre')
-        after = _count(cfg, f'{path}.max_per_img')
-        if before and after and after > before * levels:
+        before = get_setting(cfg, f'{path}.nms_pre') or -1
+        after = get_setting(cfg, f'{path}.max_per_img') or 0
+        if 0 < before * levels < after:  # -1: all of them
             raise ValueError(
                 f'{path}.max_per_img={after}, the proposals after NMS, is '
                 f'more than there are before, {path}.nms_pre={before} from '
@@ -149,16 +150,6 @@ def check_amp(cfg: Mapping) -> None:
         )
 
 
-def _count(cfg: Mapping, path: str) -> int | None:
-    """Return a setting that must be a positive integer, where it is set."""
-    value = get_setting(cfg, path)
-    if value is not None and (type(value) is not int or value < 1):
-        raise ValueError(
-            f'{path}={value!r} must be a positive integer; give one'
-        )
-    return value
-
-
 def _check_checkpoint(path: str, value: Any) -> None:
     """Local ones must exist; URLs and ``scheme://`` are mmengine's task."""
     if value is None:
@@ -167,7 +158,7 @@ def _check_checkpoint(path: str, value: Any) -> None:
         scheme, _, name = value.rpartition('://')
         name = name.partition('?')[0] if scheme == 'd2go' else name
         if (
-            scheme not in ('', 'd2go')
+            (scheme != 'd2go' and _is_remote(value))
             or os.path.isfile(os.path.expanduser(name))
             or (scheme == 'd2go' and name in ZOO)
         ):
@@ -177,3 +168,9 @@ def _check_checkpoint(path: str, value: Any) -> None:
         'checkpoint, d2go:// and a name of its model zoo, or None to start '
         'from random weights'
     )
+
+
+def _is_remote(value: str) -> bool:
+    """Whether mmengine knows a scheme that a path begins with."""
+    find = CheckpointLoader._get_checkpoint_loader
+    return find(value) is not find('')
