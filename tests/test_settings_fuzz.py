@@ -9,6 +9,7 @@ its value.
 
 import logging
 import math
+import re
 import uuid
 from copy import deepcopy
 from pathlib import Path
@@ -401,16 +402,22 @@ def check(base, changes):
 
 
 def names(message, path, value):
-    """Whether a message has a setting's last key and its value.
+    """Whether a message has a setting's path, or its last key, and its value.
 
     Of a dict it may name what is wrong inside.
     """
-    key = path.rpartition('.')[2]
     if isinstance(value, dict):
         return path in message
+    key = path.rpartition('.')[2]
     if key == 'type' and value:  # 'scale is no setting of TYPE'
-        return str(value) in message
-    return key in message and repr(value) in message
+        return has(message, str(value))
+    given = has(message, repr(value))
+    return given and (path in message or has(message, f"'{key}'"))
+
+
+def has(message, word):
+    """Whether a message has a word, not as a part of a longer one."""
+    return re.search(rf'(?<![\w.]){re.escape(word)}(?!\w|\.\w)', message)
 
 
 @settings(max_examples=20, **REPEATABLE)
@@ -431,7 +438,9 @@ def places(node, path=''):
     children = node.items() if isinstance(node, dict) else enumerate(node)
     for key, child in children:
         place = f'{path}.{key}'.lstrip('.')
-        if isinstance(node, dict) and path.partition('.')[0] in READ:
+        top, _, rest = path.partition('.')
+        read = top in READ or (top == 'default_hooks' and rest)
+        if isinstance(node, dict) and read:
             yield place
         if isinstance(child, (dict, list)):
             yield from places(child, place)
