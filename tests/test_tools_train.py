@@ -136,6 +136,10 @@ WRONG = [
         option('custom_hooks.0.momentm=1'),
         ('custom_hooks.0 cannot be built', "argument 'momentm'; correct"),
     ),
+    (
+        option('custom_hooks.0.momentum=1.0'),
+        ('custom_hooks.0 cannot be built', "'momentum': 1.0", 'correct'),
+    ),
     (option('model.backbone=six'), ('should be a dict', 'give a dict')),
     (
         option('train_dataloader.dataset.num_images=0'),

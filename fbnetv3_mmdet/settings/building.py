@@ -141,7 +141,10 @@ def _find(settings: Mapping, built: list[Any]) -> tuple[str, Mapping]:
     place, node = '', settings
     parts = list(find_dicts(settings, ''))
     for cfg in filter(_is_dict, built):
-        alike = [p for p in parts if p[1].get('type') == cfg.get('type')]
+        kind = cfg.get('type')
+        alike = [p for p in parts if p[1].get('type') == kind]
+        # as the ema_type of a hook is
+        alike = alike or [p for p in parts[1:] if kind in p[1].values()]
         inside = [p for p in alike if p[0].startswith(place)]
         place, node = max(
             inside or alike or parts,
