@@ -267,6 +267,10 @@ WRONG = [
         for value in ('person', [], ['a', 'a'], [1, 2], 6)
     ),
     (
+        {f'{DATASET}.metainfo': True},
+        (f'{DATASET}.metainfo=True', 'a dict', 'write metainfo=dict('),
+    ),
+    (
         {f'{DATASET}.metainfo': 'person'},
         (f"{DATASET}.metainfo='person'", 'a dict', 'write metainfo=dict('),
     ),

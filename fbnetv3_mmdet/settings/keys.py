@@ -190,13 +190,15 @@ def _of_dataset(
             yield 'filter_cfg', ('filter_empty_gt', 'min_size')
         if kind.parse_data_info is CocoDataset.parse_data_info:
             yield 'data_prefix', _PREFIXES
+    metainfo = node.get('metainfo')
+    given = map(str, metainfo if isinstance(metainfo, Mapping) else ())
     # users may add what they like to metainfo, but nearly a known name
     known = {'classes', 'palette', *kind.METAINFO}
     yield (
         'metainfo',
         known.union(
             key
-            for key in node.get('metainfo') or ()
+            for key in given
             if not difflib.get_close_matches(key.lower(), known, 1, 0.83)
         ),
     )
