@@ -107,7 +107,9 @@ def load_weights(model: nn.Module, checkpoint: str) -> Mapping:
     """
     while isinstance(getattr(model, 'module', None), nn.Module):
         model = model.module
-    loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    loaded = CheckpointLoader.load_checkpoint(
+        checkpoint, map_location='cpu', logger=None
+    )
     if not isinstance(loaded, Mapping):
         raise ValueError(
             f'checkpoint={checkpoint!r} holds no weights; give one that a '

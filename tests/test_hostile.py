@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 import trainings
+from mmdet.registry import MODELS
+from mmengine.registry import init_default_scope
 from PIL import Image
 from random_detector import CONFIG, random_weights
 from test_checkpoints_reading import Call, hostile
@@ -234,7 +236,8 @@ def test_names_lead_no_tool_out_of_its_folder(picture, tmp_path):
     cfg = coco_config(tmp_path, coco(tmp_path, names))
     cfg.dump(tmp_path / 'cfg.py')
     weights = tmp_path / 'weights.pth'
-    torch.save(dict(state_dict={}), weights)
+    init_default_scope('mmdet')
+    torch.save(MODELS.build(cfg.model).state_dict(), weights)
     before = files_in(tmp_path)
     out = tmp_path / 'out'
     call(
