@@ -237,7 +237,8 @@ def test_names_lead_no_tool_out_of_its_folder(picture, tmp_path):
     cfg.dump(tmp_path / 'cfg.py')
     weights = tmp_path / 'weights.pth'
     init_default_scope('mmdet')
-    torch.save(MODELS.build(cfg.model).state_dict(), weights)
+    state = MODELS.build(cfg.model).state_dict()
+    torch.save(dict(state_dict=state), weights)
     before = files_in(tmp_path)
     out = tmp_path / 'out'
     call(
