@@ -13,6 +13,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from mmengine.runner import Runner
+from trainings import PROCESSES, finish
 
 from fbnetv3_mmdet import D2GoEMAHook
 from fbnetv3_mmdet.checkpoints import from_d2go
@@ -109,11 +110,24 @@ class Toy(BaseModel):
 
 
 def train(work_dir, num_iters, resume=False):
-    """Return a trained model and its average."""
+    """Train in a process of its own, as runs that follow each other do.
+
+    Returns:
+        list, dict: The model's weights before each iteration and after the
+        last one; their average.
+    """
+    args = str(work_dir), num_iters, resume
+    process = PROCESSES.Process(target=_train, args=args)
+    process.start()
+    assert finish(process) == 0
+    return torch.load(f'{work_dir}/result.pth')
+
+
+def _train(work_dir, num_iters, resume):
     torch.manual_seed(0)
     runner = Runner(
         Toy(),
-        str(work_dir),
+        work_dir,
         train_dataloader=dict(
             batch_size=2,
             sampler=dict(type='InfiniteSampler', shuffle=False),
@@ -127,16 +141,17 @@ def train(work_dir, num_iters, resume=False):
             checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1)
         ),
         resume=resume,
-        experiment_name=f'{num_iters}_{resume}',
     )
     runner.train()
     (hook,) = [h for h in runner.hooks if isinstance(h, D2GoEMAHook)]
-    return runner.model, hook.ema_model.module.state_dict()
+    history = [*runner.model.history, runner.model.state_dict()]
+    average = hook.ema_model.module.state_dict()
+    torch.save((history, average), f'{work_dir}/result.pth')
 
 
 def test_average_starts_with_the_initial_weights(tmp_path):
-    model, average = train(tmp_path, 3)
-    first, *others = [*model.history, model.state_dict()]
+    history, average = train(tmp_path, 3)
+    first, *others = history
     assert len(others) == 3
     assert (first['conv.weight'] == 0.1).all()
     for name, value in first.items():
@@ -144,14 +159,14 @@ def test_average_starts_with_the_initial_weights(tmp_path):
             value = 0.9998 * value + 0.0002 * other[name]
             value = value.to(other[name].dtype)  # an integer is cut off
         torch.testing.assert_close(average[name], value, rtol=1e-6, atol=0)
-    assert model.norm.num_batches_tracked == 10_003
+    assert others[-1]['norm.num_batches_tracked'] == 10_003
     assert average['norm.num_batches_tracked'] == 10_000
 
 
 def test_average_continues_where_a_run_is_resumed(tmp_path):
     _, expected = train(tmp_path / 'whole', 4)
     train(tmp_path / 'parts', 2)
-    model, average = train(tmp_path / 'parts', 4, resume=True)
-    assert len(model.history) == 2
+    history, average = train(tmp_path / 'parts', 4, resume=True)
+    assert len(history) == 3
     for name, value in expected.items():
         torch.testing.assert_close(average[name], value, rtol=1e-6, atol=0)
