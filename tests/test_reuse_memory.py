@@ -13,12 +13,15 @@ from fbnetv3_mmdet import ReuseMemoryHook
 if sys.argv[1] == 'hook':
     model = torch.nn.Linear(1, 1)
     ReuseMemoryHook().before_train(types.SimpleNamespace(model=model))
-for step in range(2):
+faults = []
+for step in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(4):
         torch.ones(1 << 24)  # 64 MiB
-after = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-print(after - before)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    faults.append(after - before)
+# without the first, and what the kernel may do to one or the other
+print(min(faults[1:]))
 """
 
 
