@@ -23,6 +23,7 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from .settings import check_settings
 from .settings.building import as_report, in_iterations, text_of
 from .settings.keys import SETTINGS
 
@@ -82,6 +83,24 @@ def load_config(
         ) from error
     for key, value in (cfg_options or {}).items():
         _set_option(cfg, key, value)
+    return cfg
+
+
+def load_detector_config(
+    path: str, checkpoint: str, cfg_options: Mapping[str, Any] | None = None
+) -> Config:
+    """Return the config of a trained detector, for use outside of a run.
+
+    It is as the file has it: ``load_from`` is not changed.
+
+    Raises:
+        ValueError: As for :func:`load_config`; or a setting is wrong, or
+            there is no such checkpoint.
+    """
+    cfg = load_config(path, cfg_options)
+    checked = cfg.copy()
+    checked.load_from = checkpoint  # and not what training began with
+    check_settings(checked, splits=())
     return cfg
 
 

@@ -19,6 +19,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.structures import InstanceData
 from PIL import Image
 from torch import nn
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 
 class Detector:
@@ -116,7 +117,8 @@ def load_weights(model: nn.Module, checkpoint: str) -> Mapping:
             'training has saved'
         )
     state = loaded.get('state_dict', loaded)
-    state = {n.removeprefix('module.'): value for n, value in state.items()}
+    # keeps the versions of modules, by which some read old weights
+    consume_prefix_in_state_dict_if_present(state, 'module.')
     try:
         missing = model.load_state_dict(state, strict=False).missing_keys
     except RuntimeError as error:

@@ -21,9 +21,12 @@ from pathlib import Path
 import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 
 # isort: split
-from fbnetv3_mmdet.cli import add_cfg_options, load_config, user_errors
+from fbnetv3_mmdet.cli import (
+    add_cfg_options,
+    load_detector_config,
+    user_errors,
+)
 from fbnetv3_mmdet.inference import Detector
-from fbnetv3_mmdet.settings import check_settings
 from fbnetv3_mmdet.visualization import complete_file
 from fbnetv3_runtime import MAX_SIDE
 
@@ -55,9 +58,7 @@ def _write(args: argparse.Namespace) -> str:
     from fbnetv3_mmdet.deploy import verify
     from fbnetv3_mmdet.deploy.export import export, metadata
 
-    cfg = load_config(args.config, args.cfg_options)
-    cfg.load_from = args.checkpoint
-    check_settings(cfg, splits=())
+    cfg = load_detector_config(args.config, args.checkpoint, args.cfg_options)
     # building a detector adds to its config
     detector = Detector(copy.deepcopy(cfg), args.checkpoint, 'cpu')
     scale = metadata(cfg, detector, args.size)['resize']['scale']

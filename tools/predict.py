@@ -27,9 +27,12 @@ from mmdet.structures.mask import encode_mask_results
 from mmengine.structures import InstanceData
 from tqdm import tqdm
 
-from fbnetv3_mmdet.cli import add_cfg_options, load_config, user_errors
+from fbnetv3_mmdet.cli import (
+    add_cfg_options,
+    load_detector_config,
+    user_errors,
+)
 from fbnetv3_mmdet.inference import Detector
-from fbnetv3_mmdet.settings import check_settings
 from fbnetv3_mmdet.visualization import (
     class_name,
     complete_file,
@@ -50,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         out_dir = Path(args.out_dir)
         files = plan(args.images, out_dir)
-        cfg = load_config(args.config, args.cfg_options)
-        cfg.load_from = args.checkpoint
-        check_settings(cfg, splits=())
+        cfg = load_detector_config(
+            args.config, args.checkpoint, args.cfg_options
+        )
         detector = Detector(cfg, args.checkpoint, args.device)
         entries = predict(detector, files, out_dir, args.score_thr)
         with complete_file(out_dir / 'predictions.json') as path:

@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with named_errors(cfg):
             runner = build_runner(cfg)
             if cfg.load_from:
+                # the run loads what fits of it, and tests that
                 load_weights(runner.model, cfg.load_from)
             runner.test()
 

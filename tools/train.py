@@ -21,6 +21,7 @@ from fbnetv3_mmdet.cli import (
     load_run_config,
     user_errors,
 )
+from fbnetv3_mmdet.faults.finding import has_checkpoint
 from fbnetv3_mmdet.settings import check_settings, named_errors
 
 
@@ -80,18 +81,12 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume == 'auto':
         # the first time there is nothing to go on from but the config's
         # initial weights
-        cfg.resume = has_checkpoint(cfg.work_dir)
+        cfg.resume = has_checkpoint(Path(cfg.work_dir))
         if cfg.resume:
             cfg.load_from = None
     elif args.resume:
         cfg.resume = True
         cfg.load_from = args.resume
-
-
-def has_checkpoint(work_dir: str) -> bool:
-    """Whether a training has saved anything."""
-    names = ('last_checkpoint', '*.pth')
-    return any(path for name in names for path in Path(work_dir).glob(name))
 
 
 if __name__ == '__main__':

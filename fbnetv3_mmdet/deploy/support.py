@@ -30,7 +30,6 @@ TRANSFORMS = [
 ]  # fmt: skip
 LOAD_KEYS = {'type', 'backend_args'}  # others change what is read
 RESIZE = dict(keep_ratio=True, backend='pillow')  # as the runtime resizes
-RESIZE_KEYS = {'type', 'scale', *RESIZE}
 NMS_KEYS = {'type', 'iou_threshold', 'split_thr'}
 
 
@@ -98,8 +97,7 @@ def check_pipeline(transforms: Sequence[Mapping]) -> Mapping:
 def _can_repeat(resize: Mapping) -> bool:
     scale = resize.get('scale')
     return (
-        {**resize, **RESIZE} == resize
-        and set(resize) == RESIZE_KEYS
+        resize == dict(type='Resize', scale=scale, **RESIZE)
         and isinstance(scale, Sequence)
         and len(scale) == 2
         and all(type(s) is int and 0 < s <= MAX_SIDE for s in scale)

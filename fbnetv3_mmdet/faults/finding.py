@@ -13,6 +13,12 @@ from ..checkpoints import check_checkpoint
 NOTE = 'last_checkpoint'  # the file in a work dir that names the newest one
 
 
+def has_checkpoint(work_dir: Path) -> bool:
+    """Whether a training has saved anything, by MMEngine's names."""
+    names = (NOTE, 'iter_*.pth', 'epoch_*.pth')
+    return any(path for name in names for path in work_dir.glob(name))
+
+
 def find_newest(work_dir: Path, folder: Path, pattern: str) -> str | None:
     """Return the path of the newest checkpoint that is whole.
 

@@ -107,6 +107,10 @@ class FBNetV3RPNHead(RPNHead):
         MMDetection ranks sigmoids, which in float32 are all 1 from 17 on.
         Those of negative numbers differ where the logits do.
         """
+        if not self.use_sigmoid_cls:
+            return super()._predict_by_feat_single(
+                cls_score_list, *args, **kwargs
+            )
         best = max(logits.max() for logits in cls_score_list)
         shifted = [logits - best for logits in cls_score_list]
         found = super()._predict_by_feat_single(shifted, *args, **kwargs)
