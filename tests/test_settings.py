@@ -66,6 +66,10 @@ WRONG = [
         ("train_dataloder={'batch_size': 2}", "mean 'train_dataloader'"),
     ),
     ({'modle': {}}, ('modle={}', "mean 'model'", 'Correct it, or')),
+    *(
+        ({'model': value}, (f'model={value!r}', 'a dict', '_base_'))
+        for value in (None, [], 'FasterRCNN')
+    ),
     (
         {'model.backbone.arch': 'FBNetV9'},
         ("model.backbone.arch='FBNetV9'", "'FBNetV3_A_dsmask'", 'choose'),

@@ -19,6 +19,7 @@ from .metrics import check_save_best
 from .model import (
     check_box_head,
     check_channels,
+    check_model,
     check_neck,
     check_one_arch,
     check_parts,
@@ -43,6 +44,7 @@ __all__ = ['check_settings', 'named_errors']
 # Later rules rely on what the first ones have accepted.
 RULES = (
     check_names,
+    check_model,
     check_values,
     check_keys,
     check_datasets,

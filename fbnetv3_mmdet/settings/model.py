@@ -39,6 +39,16 @@ _NECKS = (
 )
 
 
+def check_model(cfg: Mapping) -> None:
+    """There is a model; a config that inherits nothing has none."""
+    if not isinstance(cfg.get('model'), Mapping):
+        raise ValueError(
+            f'model={cfg.get("model")!r} must be a dict with the type and '
+            'the parts of a detector; inherit a config that has one, by '
+            '_base_'
+        )
+
+
 def check_parts(cfg: Mapping) -> None:
     """FBNetV3 modules must accept their settings: arch, norm and the rest."""
     for path, kind, part in _parts(cfg):
