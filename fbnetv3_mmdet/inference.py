@@ -21,6 +21,8 @@ from PIL import Image
 from torch import nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
+from .checkpoints import without_counters
+
 
 class Detector:
     """A trained detector and what it needs to read an image.
@@ -124,9 +126,7 @@ def load_weights(model: nn.Module, checkpoint: str) -> Mapping:
     except RuntimeError as error:
         wrong = [line.strip() for line in str(error).splitlines()[1:]]
     else:
-        # counters, which old checkpoints lack, are not used
-        counter = 'num_batches_tracked'
-        wrong = [f'no {n}' for n in missing if not n.endswith(counter)]
+        wrong = [f'no {name}' for name in without_counters(missing)]
     if wrong:
         raise ValueError(
             f'checkpoint={checkpoint!r} does not fit the config in '

@@ -1,6 +1,6 @@
 """Checkpoints of D2Go, timm and MMEngine, for every place that takes one."""
 
-from .fitting import Fit, compare
+from .fitting import Fit, compare, without_counters
 from .names import from_d2go, from_timm, is_extra, to_d2go
 from .reading import (
     allow_training_checkpoints,
@@ -26,4 +26,5 @@ __all__ = [
     'read_timm',
     'register_schemes',
     'to_d2go',
+    'without_counters',
 ]

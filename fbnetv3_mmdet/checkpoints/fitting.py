@@ -49,14 +49,14 @@ def compare(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Fit:
             per_class.append(name)
         else:
             misshaped.append(f'{name} {tuple(theirs)}, not {tuple(ours)}')
-    missing = sorted(
-        name
-        for name in wanted.keys() - state.keys()
-        # a counter that old checkpoints lack and MMEngine does not ask for
-        if not name.endswith('.num_batches_tracked')
-    )
+    missing = sorted(without_counters(wanted.keys() - state.keys()))
     extra = sorted(state.keys() - wanted.keys())
     return Fit(missing, misshaped, per_class, extra)
+
+
+def without_counters(names: Iterable[str]) -> list[str]:
+    """Leave out what old checkpoints lack and nothing is computed from."""
+    return [n for n in names if not n.endswith('.num_batches_tracked')]
 
 
 def fit(
