@@ -48,7 +48,8 @@ class D2GoEMA(ExponentialMovingAverage):
 class D2GoEMAHook(EMAHook):
     """``EMAHook`` whose average starts from the weights training starts with.
 
-    mmengine builds the average before it initialises the weights.
+    mmengine builds the average before it initialises the weights, and fails
+    where a checkpoint is a state dict and nothing else.
 
     Args:
         **kwargs: Settings of ``EMAHook``, and of :class:`D2GoEMA`.
@@ -56,6 +57,12 @@ class D2GoEMAHook(EMAHook):
 
     def __init__(self, **kwargs) -> None:
         super().__init__(D2GoEMA.__name__, **kwargs)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Load the average of a checkpoint, or else its weights."""
+        if 'state_dict' not in checkpoint:
+            checkpoint = {'state_dict': checkpoint}
+        super().after_load_checkpoint(runner, checkpoint)
 
     def before_train(self, runner: Runner) -> None:
         """Copy the model, unless a run is resumed."""

@@ -109,21 +109,26 @@ class Toy(BaseModel):
         return super().train_step(data, optim_wrapper)
 
 
-def train(work_dir, num_iters, resume=False):
+def train(work_dir, num_iters, **options):
     """Train in a process of its own, as runs that follow each other do.
+
+    Args:
+        work_dir (Path): Where to.
+        num_iters (int): How many iterations.
+        **options: Of the runner.
 
     Returns:
         list, dict: The model's weights before each iteration and after the
         last one; their average.
     """
-    args = str(work_dir), num_iters, resume
+    args = str(work_dir), num_iters, options
     process = PROCESSES.Process(target=_train, args=args)
     process.start()
     assert finish(process) == 0
     return torch.load(f'{work_dir}/result.pth')
 
 
-def _train(work_dir, num_iters, resume):
+def _train(work_dir, num_iters, options):
     torch.manual_seed(0)
     runner = Runner(
         Toy(),
@@ -140,7 +145,7 @@ def _train(work_dir, num_iters, resume):
         default_hooks=dict(
             checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1)
         ),
-        resume=resume,
+        **options,
     )
     runner.train()
     (hook,) = [h for h in runner.hooks if isinstance(h, D2GoEMAHook)]
@@ -169,4 +174,17 @@ def test_average_continues_where_a_run_is_resumed(tmp_path):
     history, average = train(tmp_path / 'parts', 4, resume=True)
     assert len(history) == 3
     for name, value in expected.items():
+        torch.testing.assert_close(average[name], value, rtol=1e-6, atol=0)
+
+
+def test_average_starts_with_a_checkpoint_of_weights_alone(tmp_path):
+    weights = Toy().state_dict()
+    torch.save(weights, tmp_path / 'weights.pth')
+    history, average = train(
+        tmp_path, 1, load_from=str(tmp_path / 'weights.pth')
+    )
+    first, last = history
+    for name, value in weights.items():
+        assert torch.equal(first[name], value)
+        value = (0.9998 * value + 0.0002 * last[name]).to(last[name].dtype)
         torch.testing.assert_close(average[name], value, rtol=1e-6, atol=0)
