@@ -34,9 +34,10 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from colorsys import hsv_to_rgb
 from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from numbers import Real
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -408,17 +409,28 @@ def _load_onnxruntime(model: str, threads: int | None) -> Run:
 
 
 def _load_openvino(model: str, threads: int | None) -> Run:
-    import openvino
-
     # without a hint some machines calculate with 16 bits
     config = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': 'f32'}
     if threads:
         config['INFERENCE_NUM_THREADS'] = threads
-    compiled = openvino.Core().compile_model(model, 'CPU', config)
+    compiled = _openvino_core().compile_model(model, 'CPU', config)
     names = [output.any_name for output in compiled.outputs]
     return lambda image: dict(
         zip(names, compiled({'image': image}).values(), strict=True)
     )
+
+
+@cache
+def _openvino_core() -> Any:
+    """Return the core of this process, which lives as long.
+
+    A core gives signal handlers a stack. Where two go in the order they came,
+    the second restores the freed stack of the first, and the next signal with
+    a handler, such as Ctrl-C, ends the process (OpenVINO 2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 BACKENDS = {'onnxruntime': _load_onnxruntime, 'openvino': _load_openvino}

@@ -195,3 +195,26 @@ def test_missing_packages(missing, use, message, tmp_path):
     )
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f'ImportError: {message}')
+
+
+def test_signals_are_handled_where_detectors_have_gone(tmp_path):
+    save_colors(tmp_path / 'm.onnx')
+    script = (
+        'import signal\n'
+        'from fbnetv3_runtime import Detector\n'
+        'one, two = (Detector("m.onnx", "openvino") for _ in range(2))\n'
+        'del one\n'
+        'del two\n'
+        'try:\n'
+        '    signal.raise_signal(signal.SIGINT)\n'
+        'except KeyboardInterrupt:\n'
+        '    print("handled")\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', script],
+        cwd=tmp_path,
+        env={'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, 'handled\n')
