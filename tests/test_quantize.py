@@ -233,6 +233,15 @@ def test_average_precision_is_that_of_the_annotations(capsys):
     assert [row[4].strip() for row in rows] == ['66.67'] * 4
 
 
+def test_of_a_folder_the_annotated_images_are_taken():
+    save_network()
+    annotate(BOXES)
+    paint('train/val.png', (255, 0, 0))
+    Path('train/none.png').write_bytes(b'')
+    quantize('--ann', 'train.json')
+    assert Path('int8.onnx').is_file()
+
+
 def fails(capsys, *options, target='int8.onnx'):
     """Return the one line in which the tool refuses."""
     with pytest.raises(SystemExit) as stop:

@@ -14,7 +14,7 @@ from PIL import Image
 from random_detector import CONFIG
 
 from fbnetv3_mmdet.datasets import DigitScenes
-from fbnetv3_mmdet.deploy.quantize_measure import read_truth, run
+from fbnetv3_mmdet.deploy.quantize_measure import Annotations, run
 from fbnetv3_runtime import Detector, read_metadata
 
 pytestmark = pytest.mark.slow
@@ -100,7 +100,7 @@ def test_annotated_scenes(tmp_path, capsys, monkeypatch):
     ann = str(folder.parent / 'annotations.json')
     files = sorted(folder.iterdir())
     detector = Detector(exported.path, 'onnxruntime', threads=1)
-    truth = read_truth(ann, files, detector.metadata['classes'])
+    truth = Annotations(ann, detector.metadata['classes']).truth(files)
     expected = truth.score(run(detector, files).results)
     main(['random.onnx', 'int8.onnx', '--calibrate', str(folder),
           '--ann', ann, '--max-drop', '100'])  # fmt: skip

@@ -8,7 +8,7 @@ from PIL import Image
 from pycocotools import mask as mask_utils
 from runtime_model import save_colors
 
-from fbnetv3_mmdet.deploy.quantize_measure import agreement, read_truth, run
+from fbnetv3_mmdet.deploy.quantize_measure import Annotations, agreement, run
 from fbnetv3_runtime import Detector, Result, encode_mask
 
 RECALL_75 = 100 * 76 / 101  # COCO's mean over the recalls 0, 0.01, ..., 1
@@ -97,5 +97,5 @@ def test_the_longest_name_that_fits_is_the_image(tmp_path):
     ann = tmp_path / 'ann.json'
     ann.write_text(json.dumps(coco))
     files = [tmp_path / 'sub' / '1.jpg']
-    truth = read_truth(str(ann), files, ['thing'])
+    truth = Annotations(str(ann), ['thing']).truth(files)
     assert truth.score([detections([0.9])])['AP'] == pytest.approx(100)

@@ -6,7 +6,8 @@ training set, and keep the test set for testing the result:
 all are quantized first, and where that loses more than ``--max-drop`` points,
 each layer is measured alone and the worst are taken out until the rest fits.
 Points are of AP50, what the float file is sure of being the truth.
-Annotations add AP to the table, and change nothing else.
+Annotations add AP to the table; of a folder that holds other images beside
+theirs, such as the test set's, theirs are taken.
 
 Examples:
     python tools/quantize.py detector.onnx int8.onnx --calibrate train/
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,17 +41,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         from fbnetv3_mmdet.deploy.quantize import Quantizer
         from fbnetv3_mmdet.deploy.quantize_choice import Trials, choose
-        from fbnetv3_mmdet.deploy.quantize_measure import read_truth
+        from fbnetv3_mmdet.deploy.quantize_measure import Annotations
         from fbnetv3_mmdet.deploy.quantize_report import compare, explain
 
         _check(args)
-        files = _find_images(args.calibrate, args.num_images)
         detector = Detector(args.model, 'onnxruntime')
+        names = detector.metadata['classes']
+        annotations = Annotations(args.ann, names) if args.ann else None
+        has = annotations.has if annotations else lambda file: True
+        files = _spread(_find_images(args.calibrate, has), args.num_images)
+        truth = annotations.truth(files) if annotations else None
         quantizer = Quantizer(Path(args.model))
         kept = quantizer.match(args.float)
-        truth = None
-        if args.ann:
-            truth = read_truth(args.ann, files, detector.metadata['classes'])
         quantizer.calibrate(_read_inputs(detector, files))
         trials = Trials(quantizer, args.model, files)
         layers = [name for name in quantizer.layers if name not in kept]
@@ -75,13 +77,19 @@ def _check(args: argparse.Namespace) -> None:
             )
 
 
-def _find_images(paths: Sequence[str], number: int) -> list[Path]:
-    """Return image files, and of folders those in them, evenly spread."""
+def _find_images(
+    paths: Sequence[str], is_annotated: Callable[[Path], bool]
+) -> list[Path]:
+    """Return image files, and of folders those in them that are annotated.
+
+    Where no image of a folder is annotated, the annotations are wrong.
+    """
     files = []
     for path in map(Path, paths):
         if path.is_dir():
             found = path.rglob('*')
-            files += sorted(f for f in found if f.suffix.lower() in SUFFIXES)
+            found = sorted(f for f in found if f.suffix.lower() in SUFFIXES)
+            files += list(filter(is_annotated, found)) or found
         else:
             files.append(path)
     if not files:
@@ -89,6 +97,11 @@ def _find_images(paths: Sequence[str], number: int) -> list[Path]:
             f'--calibrate={paths!r} has no files that end in {SUFFIXES}; '
             'give images'
         )
+    return files
+
+
+def _spread(files: Sequence[Path], number: int) -> list[Path]:
+    """Return so many of the files, evenly spread."""
     number = min(number, len(files))
     return [files[i * len(files) // number] for i in range(number)]
 
@@ -139,7 +152,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar='N',
         help='use so many of the images (default: 100)',
     )
-    add('--ann', metavar='FILE', help='their annotations, as COCO has them')
+    add(
+        '--ann',
+        metavar='FILE',
+        help='their annotations, as COCO has them; of folders it takes the '
+        'images that are in it',
+    )
     add(
         '--float',
         nargs='+',

@@ -131,46 +131,67 @@ def agreement(results: Sequence[Result]) -> Truth:
         ) from error
 
 
-def read_truth(
-    path: str, files: Sequence[Path], classes: Sequence[str]
-) -> Truth:
-    """Return the annotations of image files, of a file in COCO's format.
+class Annotations:
+    """A file of annotations in COCO's format.
+
+    Args:
+        path: The file.
+        classes: Names of what a model detects.
 
     Raises:
-        ValueError: The file is none, or lacks an image or a class.
+        ValueError: The file is none, or lacks a class.
     """
-    try:
-        names = read_contents(path, Rules(is_test=True, is_raw=True)).classes
-    except ValueError as error:
-        raise ValueError(f'--ann={error}') from error
-    missing = [name for name in classes if name not in names]
-    if missing:
-        raise ValueError(
-            f'--ann={path!r} has the categories {[*names]}, and not '
-            f'{missing}, which the model detects; give annotations of its '
-            'classes'
-        )
-    coco = json.loads(Path(path).read_bytes())
-    coco.setdefault('annotations', [])
-    by_name = {image['file_name']: image['id'] for image in coco['images']}
-    by_class = {item['name']: item['id'] for item in coco['categories']}
-    ids = [_find(by_name, file) for file in files]
-    if None in ids:
-        raise ValueError(
-            f'--ann={path!r} has no image {files[ids.index(None)]}; give '
-            'annotations of the calibration images'
-        )
-    try:
-        return Truth(coco, ids, [by_class[name] for name in classes])
-    except ValueError as error:
-        raise ValueError(f'--ann={path!r} {error}') from error
 
+    def __init__(self, path: str, classes: Sequence[str]) -> None:
+        rules = Rules(is_test=True, is_raw=True)
+        try:
+            names = read_contents(path, rules).classes
+        except ValueError as error:
+            raise ValueError(f'--ann={error}') from error
+        missing = [name for name in classes if name not in names]
+        if missing:
+            raise ValueError(
+                f'--ann={path!r} has the categories {[*names]}, and not '
+                f'{missing}, which the model detects; give annotations of '
+                'its classes'
+            )
+        coco = json.loads(Path(path).read_bytes())
+        coco.setdefault('annotations', [])
+        by_class = {item['name']: item['id'] for item in coco['categories']}
+        self._path, self._coco = path, coco
+        self._ids = {
+            image['file_name']: image['id'] for image in coco['images']
+        }
+        self._categories = [by_class[name] for name in classes]
 
-def _find(ids: Mapping[str, int], file: Path) -> int | None:
-    """Return the id of the image whose name, the longest, ends a path."""
-    parts = file.absolute().parts
-    names = ('/'.join(parts[n:]) for n in range(1, len(parts)))
-    return next((ids[name] for name in names if name in ids), None)
+    def has(self, file: Path) -> bool:
+        """Whether an image file is among the images."""
+        return self._find(file) is not None
+
+    def truth(self, files: Sequence[Path]) -> Truth:
+        """Return what is to be found in image files.
+
+        Raises:
+            ValueError: One is not in the annotations, or all are empty.
+        """
+        ids = [self._find(file) for file in files]
+        if None in ids:
+            raise ValueError(
+                f'--ann={self._path!r} has no image '
+                f'{files[ids.index(None)]}; give annotations of the '
+                'calibration images'
+            )
+        try:
+            return Truth(self._coco, ids, self._categories)
+        except ValueError as error:
+            raise ValueError(f'--ann={self._path!r} {error}') from error
+
+    def _find(self, file: Path) -> int | None:
+        """Return the id of the image whose name, the longest, ends a path."""
+        parts = file.absolute().parts
+        names = ('/'.join(parts[n:]) for n in range(1, len(parts)))
+        known = (self._ids[name] for name in names if name in self._ids)
+        return next(known, None)
 
 
 def _select(result: Result, keep: np.ndarray) -> Result:
