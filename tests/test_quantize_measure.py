@@ -59,6 +59,16 @@ def test_masks_count_by_themselves():
     assert scores['mask AP50'] == pytest.approx(100)
 
 
+def test_what_a_file_is_not_sure_of_does_not_count():
+    truth = agreement([detections([0.9, 0.4, 0.2])])
+    full = pytest.approx(dict(AP=100, AP50=100))
+    assert truth.score([detections([0.9])]) == full
+    assert truth.score([detections([0.8, 0.9])]) == full
+    # the third is new, and comes first
+    found = truth.score([detections([0.8, 0.1, 0.9])])
+    assert found == pytest.approx(dict(AP=50, AP50=50))
+
+
 def test_nothing_found_scores_nothing():
     truth = agreement([detections([0.9])])
     assert truth.score([detections([])]) == dict(AP=0, AP50=0)

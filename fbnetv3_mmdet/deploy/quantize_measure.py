@@ -21,6 +21,7 @@ from ..annotations import Rules
 from ..settings.coco import read_contents
 
 CONFIDENT = 0.5  # least score of what another file must find, too
+POSSIBLE = 0.25  # least score of what it may find
 
 
 class Run(NamedTuple):
@@ -74,7 +75,7 @@ class Truth:
             self._coco.createIndex()
         annotations = self._coco.imgToAnns
         objects = [a for i in ids for a in annotations.get(i, [])]
-        if not objects:
+        if all(a.get('iscrowd') for a in objects):
             raise ValueError('sees no object in these images; give others')
         self._has_masks = all('segmentation' in a for a in objects)
 
@@ -106,17 +107,22 @@ class Truth:
 def agreement(results: Sequence[Result]) -> Truth:
     """Return a file's confident detections as what another should find.
 
+    Of less confident ones it does not matter whether they are found: roundings
+    move scores over any threshold.
+
     Raises:
         ValueError: There are none.
     """
-    sure = [_select(result, result.scores >= CONFIDENT) for result in results]
+    some = [_select(result, result.scores >= POSSIBLE) for result in results]
     ids = range(1, len(results) + 1)
-    labels = {label for result in sure for label in result.labels.tolist()}
+    labels = {label for result in some for label in result.labels.tolist()}
     categories = range(max(labels, default=0) + 1)
-    annotations = _list(sure, ids, categories)
+    annotations = _list(some, ids, categories)
     for number, annotation in enumerate(annotations, 1):
         area = annotation['bbox'][2] * annotation['bbox'][3]
-        annotation |= dict(id=number, area=area, iscrowd=0)
+        # COCO ignores what is found of a crowd
+        is_crowd = int(annotation['score'] < CONFIDENT)
+        annotation |= dict(id=number, area=area, iscrowd=is_crowd)
     coco = dict(
         # COCO asks for sizes, and uses those of the masks
         images=[dict(id=i, height=0, width=0) for i in ids],
