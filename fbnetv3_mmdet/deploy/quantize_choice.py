@@ -54,10 +54,14 @@ class Trials:
         self._quantizer, self._files = quantizer, files
         found = run(Detector(model, 'onnxruntime'), tqdm(files, 'float'))
         self._all = agreement(found.results)
-        # those with most to lose: others may show nothing
-        sure = [sum(result.scores >= CONFIDENT) for result in found.results]
-        order = sorted(range(len(files)), key=sure.__getitem__, reverse=True)
-        few = order[:NUM_TRIAL_IMAGES]
+        # Others show nothing. Crowds, whose proposals displace each other,
+        # would show roundings.
+        sure = [
+            i
+            for i, result in enumerate(found.results)
+            if (result.scores >= CONFIDENT).any()
+        ]
+        few = sure[:: -(-len(sure) // NUM_TRIAL_IMAGES)]
         self._few = agreement([found.results[i] for i in few])
         self._few_files = [files[i] for i in few]
 
