@@ -25,6 +25,17 @@ def backend(request):
     return request.param
 
 
+def run_script(script, folder, python_path=str(ROOT)):
+    """Run a script in a process of its own, in a folder."""
+    return subprocess.run(
+        [sys.executable, '-c', script],
+        cwd=folder,
+        env={'PYTHONPATH': python_path},
+        capture_output=True,
+        text=True,
+    )
+
+
 def test_results_are_in_pixels_of_the_image(backend, tmp_path):
     detector = Detector(save_colors(tmp_path / 'm.onnx'), backend, threads=1)
     found = detector.predict(RED)
@@ -137,13 +148,7 @@ def test_imports_nothing_of_training_and_runs_as_a_single_file(tmp_path):
         ' "openvino", "cv2"}), *(heavy & {"torch", "torchvision", "mmdet",'
         ' "mmcv", "mmengine", "fbnetv3_mmdet", "onnx"}))\n'
     )
-    done = subprocess.run(
-        [sys.executable, '-c', script],
-        cwd=tmp_path,
-        env={'PYTHONPATH': ''},
-        capture_output=True,
-        text=True,
-    )
+    done = run_script(script, tmp_path, python_path='')
     file = str(tmp_path / 'fbnetv3_runtime.py')
     assert (done.stdout.split(), done.stderr) == ([file], '')
 
@@ -186,13 +191,7 @@ def test_missing_packages(missing, use, message, tmp_path):
         '    sys.modules[name] = None\n'
         f'from fbnetv3_runtime import Detector\n{use}'
     )
-    done = subprocess.run(
-        [sys.executable, '-c', script],
-        cwd=tmp_path,
-        env={'PYTHONPATH': str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    done = run_script(script, tmp_path)
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f'ImportError: {message}')
 
@@ -210,11 +209,5 @@ def test_signals_are_handled_where_detectors_have_gone(tmp_path):
         'except KeyboardInterrupt:\n'
         '    print("handled")\n'
     )
-    done = subprocess.run(
-        [sys.executable, '-c', script],
-        cwd=tmp_path,
-        env={'PYTHONPATH': str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    done = run_script(script, tmp_path)
     assert (done.returncode, done.stdout) == (0, 'handled\n')
