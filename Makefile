@@ -42,9 +42,10 @@ endif
 test-upstream: .venv-upstream/.stamp  ## the fast tests with OpenMMLab's own MMDetection
 	.venv-upstream/bin/python -m pytest -n auto -m 'not slow'
 
-lint: .venv/.stamp  ## ruff's checks and format
+lint: .venv/.stamp  ## ruff's checks and format, which room imports which
 	.venv/bin/python -m ruff check
 	.venv/bin/python -m ruff format --check
+	.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports
 
 format: .venv/.stamp  ## let ruff repair what it can
 	.venv/bin/python -m ruff check --fix

@@ -8,26 +8,12 @@ except ModuleNotFoundError as error:
         'pip install "mmdet-fbnetv3[onedl]"'
     ) from error
 
-from .ops import register_ops
+from .mmcv_ops import register_ops
 
 register_ops()  # before anything imports mmcv.ops
 
 from .checkpoints import register_schemes  # noqa: E402
-from .datasets import DigitScenes  # noqa: E402
-from .ema import D2GoEMA, D2GoEMAHook  # noqa: E402
-from .faults import (  # noqa: E402
-    DurableCheckpointHook,
-    ExactResumeHook,
-    FiniteLossHook,
-    StopOnSignalHook,
-    WholeImagesHook,
-    register_atomic_backend,
-)
-from .hooks import (  # noqa: E402
-    ChannelsLastHook,
-    CheckSettingsHook,
-    ReuseMemoryHook,
-)
+from .data import DigitScenes  # noqa: E402
 from .models import (  # noqa: E402
     ExportedDetector,
     FBNetV3,
@@ -37,7 +23,21 @@ from .models import (  # noqa: E402
     FBNetV3RPNHead,
     FBNetV3SharedHead,
 )
-from .norms import NaiveSyncBN  # noqa: E402
+from .models.norms import NaiveSyncBN  # noqa: E402
+from .training.ema import D2GoEMA, D2GoEMAHook  # noqa: E402
+from .training.faults import (  # noqa: E402
+    DurableCheckpointHook,
+    ExactResumeHook,
+    FiniteLossHook,
+    StopOnSignalHook,
+    WholeImagesHook,
+    register_atomic_backend,
+)
+from .training.hooks import (  # noqa: E402
+    ChannelsLastHook,
+    CheckSettingsHook,
+    ReuseMemoryHook,
+)
 
 register_schemes()
 register_atomic_backend()

@@ -23,9 +23,9 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from .settings import check_settings
-from .settings.building import as_report, in_iterations, text_of
-from .settings.keys import SETTINGS
+from .training.settings import check_settings
+from .training.settings.building import as_report, in_iterations, text_of
+from .training.settings.keys import SETTINGS
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 

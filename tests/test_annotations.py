@@ -20,10 +20,14 @@ import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 from mmdet.datasets import CocoDataset
 from mmdet.evaluation import CocoMetric
 
-from fbnetv3_mmdet.annotations import Findings, Rules, check_annotations
-from fbnetv3_mmdet.annotations.findings import BAD_MASK, RLE_MASK, WILD_MASK
-from fbnetv3_mmdet.annotations.values import mask_fault
-from fbnetv3_mmdet.settings.coco import describe, read_contents
+from fbnetv3_mmdet.data.annotations import Findings, Rules, check_annotations
+from fbnetv3_mmdet.data.annotations.findings import (
+    BAD_MASK,
+    RLE_MASK,
+    WILD_MASK,
+)
+from fbnetv3_mmdet.data.annotations.values import mask_fault
+from fbnetv3_mmdet.training.settings.coco import describe, read_contents
 
 NAN, INF = math.nan, math.inf
 WIDTH, HEIGHT = 100, 80

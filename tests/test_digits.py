@@ -17,8 +17,8 @@ from mmengine.structures import InstanceData
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from fbnetv3_mmdet.datasets import digits
-from fbnetv3_mmdet.datasets.scenes import load_split
+from fbnetv3_mmdet.data import digits
+from fbnetv3_mmdet.data.scenes import load_split
 
 sklearn_datasets = pytest.importorskip('sklearn.datasets')
 

@@ -1,4 +1,4 @@
-"""fbnetv3_mmdet.doctor: annotation files, and what training makes of them."""
+"""data.doctor: annotation files, and what training makes of them."""
 
 import contextlib
 import io
@@ -14,8 +14,8 @@ import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 from mmdet.datasets import CocoDataset
 from PIL import Image
 
-from fbnetv3_mmdet import doctor
-from fbnetv3_mmdet.annotations.findings import (
+from fbnetv3_mmdet.data import doctor
+from fbnetv3_mmdet.data.annotations.findings import (
     ERROR,
     KINDS,
     NOTE,
@@ -23,7 +23,7 @@ from fbnetv3_mmdet.annotations.findings import (
     Place,
     show,
 )
-from fbnetv3_mmdet.annotations.rules import Rules
+from fbnetv3_mmdet.data.annotations.rules import Rules
 from fbnetv3_mmdet.memory import memory_limit
 
 TRIANGLE = [[10, 10, 30, 10, 30, 30]]

@@ -1,13 +1,13 @@
-"""fbnetv3_mmdet.doctor: boxes against anchors and pooler, solved by hand."""
+"""data.doctor: boxes against anchors and pooler, solved by hand."""
 
 import numpy as np
 import pytest
 from mmengine.config import Config
 
-from fbnetv3_mmdet import doctor
-from fbnetv3_mmdet.annotations import Content
-from fbnetv3_mmdet.doctor.anchors import Scaled, best_overlaps
-from fbnetv3_mmdet.doctor.clusters import cluster
+from fbnetv3_mmdet.data import doctor
+from fbnetv3_mmdet.data.annotations import Content
+from fbnetv3_mmdet.data.doctor.anchors import Scaled, best_overlaps
+from fbnetv3_mmdet.data.doctor.clusters import cluster
 
 
 def boxes_of(*rows, image=(320, 224)):

@@ -14,7 +14,7 @@ from trainings import (
 )
 
 from fbnetv3_mmdet import WholeImagesHook
-from fbnetv3_mmdet.datasets import DigitScenes
+from fbnetv3_mmdet.data import DigitScenes
 
 NUM_IMAGES = 10
 

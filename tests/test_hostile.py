@@ -21,9 +21,9 @@ from random_detector import CONFIG, random_weights
 from test_checkpoints_reading import Call, hostile
 
 from fbnetv3_mmdet import memory
-from fbnetv3_mmdet.annotations import Rules
 from fbnetv3_mmdet.checkpoints import read_checkpoint
-from fbnetv3_mmdet.settings.coco import read_contents
+from fbnetv3_mmdet.data.annotations import Rules
+from fbnetv3_mmdet.training.settings.coco import read_contents
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools'
 MEGABYTE = 1 << 20

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fbnetv3_mmdet.archs import ARCHS, PARTS, Row
-from fbnetv3_mmdet.layers import (
+from fbnetv3_mmdet.models.layers import (
     InvertedResidual,
     build_stage,
     make_divisible,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fbnetv3_mmdet.logs import coco_metrics, read_records
+from fbnetv3_mmdet.training.logs import coco_metrics, read_records
 
 
 def train(step, loss):

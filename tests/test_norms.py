@@ -12,7 +12,7 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import revert_sync_batchnorm
 from torch import multiprocessing, nn
 
-from fbnetv3_mmdet.norms import (
+from fbnetv3_mmdet.models.norms import (
     NORM_TYPES,
     NaiveSyncBN,
     check_norm_cfg,

@@ -9,12 +9,12 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image, ImageOps
 
-from fbnetv3_mmdet.datasets import (
+from fbnetv3_mmdet.data import (
     MAX_PIXELS,
     BrokenPicture,
     LoadWholePicture,
 )
-from fbnetv3_mmdet.datasets.pictures import decode_picture
+from fbnetv3_mmdet.data.pictures import decode_picture
 
 WIDTH, HEIGHT = SIZE = (24, 16)
 LEFT, RIGHT = (200, 40, 90), (20, 160, 220)  # RGB of its halves

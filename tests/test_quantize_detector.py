@@ -13,7 +13,7 @@ from mmengine.config import Config
 from PIL import Image
 from random_detector import CONFIG
 
-from fbnetv3_mmdet.datasets import DigitScenes
+from fbnetv3_mmdet.data import DigitScenes
 from fbnetv3_mmdet.deploy.quantize_measure import Annotations, run
 from fbnetv3_runtime import Detector, read_metadata
 

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from PIL import Image
 
-from fbnetv3_mmdet.datasets import DigitScenes
-from fbnetv3_mmdet.settings import check_settings, named_errors
+from fbnetv3_mmdet.data import DigitScenes
+from fbnetv3_mmdet.training.settings import check_settings, named_errors
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 CONFIGS = sorted(FOLDER.glob('*.py'))

@@ -24,7 +24,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
-from fbnetv3_mmdet.settings import check_settings, named_errors
+from fbnetv3_mmdet.training.settings import check_settings, named_errors
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 DIGITS = next(FOLDER.glob('faster-rcnn_*-a-dsmask-tiny-c4_*_digits.py'))

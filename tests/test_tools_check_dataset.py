@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fbnetv3_mmdet.datasets import DigitScenes
+from fbnetv3_mmdet.data import DigitScenes
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOL = ROOT / 'tools' / 'check_dataset.py'

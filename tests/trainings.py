@@ -20,7 +20,7 @@ from mmengine.config import Config
 
 from fbnetv3_mmdet.checkpoints import read_checkpoint
 from fbnetv3_mmdet.cli import build_runner
-from fbnetv3_mmdet.logs import read_records
+from fbnetv3_mmdet.training.logs import read_records
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 DIGITS = next(FOLDER.glob('faster-rcnn_*-a-dsmask-c4_*_digits.py'))

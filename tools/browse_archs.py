@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from fbnetv3_mmdet.archs import ARCHS, PARTS, Rows, get_arch
 from fbnetv3_mmdet.cli import user_errors
-from fbnetv3_mmdet.layers import build_stage
+from fbnetv3_mmdet.models.layers import build_stage
 
 REGIONS = 30  # what D2Go's C4 detectors propose for an image
 CELLS = dict(bbox=6, mask=14, kpts=6)  # resolution of the pooler

@@ -26,8 +26,8 @@ from pathlib import Path
 import fbnetv3_mmdet  # MMDetection needs its mmcv.ops
 
 # isort: split
-from fbnetv3_mmdet import doctor
 from fbnetv3_mmdet.cli import add_cfg_options, load_config, user_errors
+from fbnetv3_mmdet.data import doctor
 from fbnetv3_mmdet.visualization import complete_file
 
 CONFIG = Path(

@@ -30,7 +30,7 @@ from terminaltables import GithubFlavoredMarkdownTable
 
 from fbnetv3_mmdet.cli import load_config, user_errors
 from fbnetv3_mmdet.inference import Detector
-from fbnetv3_mmdet.logs import METRICS, coco_metrics, read_records
+from fbnetv3_mmdet.training.logs import METRICS, coco_metrics, read_records
 from fbnetv3_mmdet.visualization import (
     complete_file,
     contact_sheet,

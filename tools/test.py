@@ -25,7 +25,7 @@ from fbnetv3_mmdet.cli import (
     user_errors,
 )
 from fbnetv3_mmdet.inference import load_weights
-from fbnetv3_mmdet.settings import check_settings, named_errors
+from fbnetv3_mmdet.training.settings import check_settings, named_errors
 
 
 def main(argv: Sequence[str] | None = None) -> None:

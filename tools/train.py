@@ -21,8 +21,8 @@ from fbnetv3_mmdet.cli import (
     load_run_config,
     user_errors,
 )
-from fbnetv3_mmdet.faults.finding import has_checkpoint
-from fbnetv3_mmdet.settings import check_settings, named_errors
+from fbnetv3_mmdet.training.faults.finding import has_checkpoint
+from fbnetv3_mmdet.training.settings import check_settings, named_errors
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -17,8 +17,8 @@ from pycocotools.cocoeval import COCOeval
 
 from fbnetv3_runtime import Detector, Result, encode_mask, read_image
 
-from ..annotations import Rules
-from ..settings.coco import read_contents
+from ..data.annotations import Rules
+from ..training.settings.coco import read_contents
 
 CONFIDENT = 0.5  # least score of what another file must find, too
 POSSIBLE = 0.25  # least score of what it may find

@@ -9,8 +9,8 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ..archs import Arch, get_arch
-from ..layers import build_stage, scale_channels
-from ..norms import freeze, set_norm_eval
+from .layers import build_stage, scale_channels
+from .norms import freeze, set_norm_eval
 
 
 @MODELS.register_module()

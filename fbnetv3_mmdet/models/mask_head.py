@@ -9,7 +9,7 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from ..archs import Arch, head_rows
-from ..layers import build_stage, scale_channels, trunk_channels
+from .layers import build_stage, scale_channels, trunk_channels
 
 
 @MODELS.register_module()

@@ -10,7 +10,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..archs import Arch, head_rows
-from ..layers import build_stage, scale_channels, trunk_channels
+from .layers import build_stage, scale_channels, trunk_channels
 
 # Boxes that NMS looks at first, for each proposal wanted: in photographs and
 # drawn scenes, 30 proposals were found among the best 32 to 81 boxes.

@@ -10,8 +10,8 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ..archs import Arch, head_rows
-from ..layers import build_stage, scale_channels, trunk_channels
-from ..norms import freeze, set_norm_eval
+from .layers import build_stage, scale_channels, trunk_channels
+from .norms import freeze, set_norm_eval
 
 
 @MODELS.register_module()

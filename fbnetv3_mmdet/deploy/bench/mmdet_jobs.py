@@ -16,9 +16,9 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from ...ema import D2GoEMA
-from ...hooks import ChannelsLastHook, ReuseMemoryHook
 from ...inference import Detector
+from ...training.ema import D2GoEMA
+from ...training.hooks import ChannelsLastHook, ReuseMemoryHook
 from .worker import Run, StageClock
 
 INFERENCE = (  # what is watched of a detector, and the stage it belongs to

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import CheckpointLoader
 
-from ..checkpoints.zoo import ZOO
+from ...checkpoints.zoo import ZOO
 from .classes import find_code
 from .kinds import is_number
 from .paths import as_list, find_dicts, get_setting

@@ -32,7 +32,7 @@ def make_report(
         content: What training uses of the annotations.
         boxes: Its boxes in pixels of the network's input.
         fits: Of the anchors in use and, if there is, of the suggestion.
-        pooler: Of :func:`fbnetv3_mmdet.doctor.anchors.pooler_shares`.
+        pooler: Of :func:`fbnetv3_mmdet.data.doctor.anchors.pooler_shares`.
         findings: Defects.
     """
     missed = missed_boxes(boxes, fits)

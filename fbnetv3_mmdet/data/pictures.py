@@ -14,7 +14,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 from PIL import Image, UnidentifiedImageError
 
-from ..annotations.findings import (
+from .annotations.findings import (
     EMPTY,
     ENORMOUS,
     MISSING,

@@ -2,7 +2,7 @@
 
 Building that extension takes a compiler and the right torch; without it
 ``mmcv.ops``, and so MMDetection, cannot be imported. The stand-in itself is
-:mod:`fbnetv3_mmdet.mmcv_ext`.
+:mod:`fbnetv3_mmdet.mmcv_ops.ext`.
 """
 
 import ast
@@ -16,7 +16,7 @@ import mmcv
 import torch  # noqa: F401  before mmcv._ext, which links its libraries
 from mmengine.logging import print_log
 
-from . import mmcv_ext
+from . import ext
 
 _NAME = 'mmcv._ext'
 
@@ -32,7 +32,7 @@ def register_ops() -> None:
     try:
         importlib.import_module(_NAME)
     except (ImportError, OSError) as error:  # absent, or for another torch
-        sys.modules[_NAME] = mmcv._ext = mmcv_ext
+        sys.modules[_NAME] = mmcv._ext = ext
         _repeat_failed_imports()
         reason = str(error).partition('\n')[0]
         owner = f"torchvision's kernels, as {_NAME} does not load ({reason})"

@@ -8,7 +8,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 import pytest
 import torch
 
-from fbnetv3_mmdet import mmcv_ext  # its package makes mmcv.ops importable
+from fbnetv3_mmdet.mmcv_ops import ext  # its package makes mmcv.ops importable
 
 from mmcv import ops  # isort: skip
 
@@ -16,7 +16,7 @@ from mmcv import ops  # isort: skip
 def test_missing_op_raises_its_name_and_the_remedy(monkeypatch):
     # also where a compiled extension is installed
     module = importlib.import_module('mmcv.ops.deform_conv')
-    monkeypatch.setattr(module, 'ext_module', mmcv_ext)
+    monkeypatch.setattr(module, 'ext_module', ext)
     maps, offset = torch.zeros(1, 2, 5, 5), torch.zeros(1, 18, 3, 3)
     with pytest.raises(RuntimeError) as error:
         ops.deform_conv2d(maps, offset, torch.zeros(2, 2, 3, 3))
@@ -26,9 +26,9 @@ def test_missing_op_raises_its_name_and_the_remedy(monkeypatch):
 
 
 def test_only_names_of_ops_are_answered():
-    assert callable(mmcv_ext.any_op_of_a_later_mmcv)
+    assert callable(ext.any_op_of_a_later_mmcv)
     for name in ('__path__', '_private'):
-        assert not hasattr(mmcv_ext, name)
+        assert not hasattr(ext, name)
 
 
 def run(code, folder):
@@ -65,7 +65,7 @@ def test_broken_extension_is_replaced_once(tmp_path, file, content, reason):
         """
 import importlib.util
 import fbnetv3_mmdet
-from fbnetv3_mmdet.ops import register_ops
+from fbnetv3_mmdet.mmcv_ops.register import register_ops
 register_ops()
 
 import torch
@@ -107,7 +107,7 @@ print(get_compiler_version())
 
 
 @pytest.mark.skipif(
-    sys.modules['mmcv._ext'] is not mmcv_ext,
+    sys.modules['mmcv._ext'] is not ext,
     reason='needs an mmcv without compiled ops',
 )
 def test_mmdet_imported_earlier_gets_the_ops(tmp_path):

@@ -1,7 +1,7 @@
 """The data doctor: what training would make of a data set.
 
 :func:`read_rules` takes from a config what decides that, and package
-:mod:`fbnetv3_mmdet.annotations` counts the defects of an annotation file into
+:mod:`fbnetv3_mmdet.data.annotations` counts the defects of a file into
 :class:`Findings`, as it does for a training; then :func:`look_at` opens the
 pictures. Module :mod:`.anchors` compares the boxes
 with a config's anchors and pooler.

@@ -10,8 +10,8 @@ import torch
 from mmcv.image import rescale_size
 from mmdet.registry import MODELS, TASK_UTILS
 
+from ...training.settings.coco import find_transform
 from ..annotations import Content
-from ..settings.coco import find_transform
 from .clusters import cluster
 from .rules import find_dataset
 

@@ -5,9 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..annotations import Findings, Rules, check_annotations, read_annotations
-from ..annotations.findings import NOTE, NUM_EXAMPLES, STOPS, Finding
-from ..annotations.values import number
+from ...data.annotations import (
+    Findings,
+    Rules,
+    check_annotations,
+    read_annotations,
+)
+from ...data.annotations.findings import NOTE, NUM_EXAMPLES, STOPS, Finding
+from ...data.annotations.values import number
 from .paths import find_dicts
 
 NUM_FILES = 20  # how many of the images' names are kept

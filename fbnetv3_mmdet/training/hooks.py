@@ -30,7 +30,7 @@ class CheckSettingsHook(Hook):
     model and the datasets are built by then, and may have failed first.
 
     Raises:
-        ValueError: As for :func:`fbnetv3_mmdet.settings.check_settings`.
+        ValueError: As for :func:`.settings.check_settings`.
     """
 
     priority = 'HIGHEST'

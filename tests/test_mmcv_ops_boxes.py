@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from fbnetv3_mmdet import mmcv_ext  # its package makes mmcv.ops importable
+from fbnetv3_mmdet.mmcv_ops import ext  # its package makes mmcv.ops importable
 
 from mmcv import ops  # isort: skip
 
@@ -16,7 +16,7 @@ def stand_in(monkeypatch):
     """Test the stand-in even where a compiled extension is installed."""
     for name in ('bbox', 'nms'):
         module = importlib.import_module(f'mmcv.ops.{name}')
-        monkeypatch.setattr(module, 'ext_module', mmcv_ext)
+        monkeypatch.setattr(module, 'ext_module', ext)
 
 
 # Boxes 10 wide: A and B share 60 of 100 (with offset 1, 77 of 121), C is apart

@@ -28,7 +28,7 @@ from ..annotations.findings import (
     Findings,
     Place,
 )
-from ..datasets.pictures import (
+from ..pictures import (
     BrokenPicture,
     decode_picture,
     opened_picture,

@@ -65,7 +65,7 @@ def check_annotations(
     """Return what training would use, and count what is wrong.
 
     Args:
-        data: Of :func:`fbnetv3_mmdet.annotations.read_annotations`.
+        data: Of :func:`fbnetv3_mmdet.data.annotations.read_annotations`.
         rules: Of the config.
         findings: Gets the defects.
     """

@@ -14,8 +14,8 @@ from mmengine.dataset import BaseDataset
 
 from fbnetv3_runtime import read_metadata
 
-from ..annotations import Rules
-from ..datasets import DigitScenes
+from ...data import DigitScenes
+from ...data.annotations import Rules
 from .classes import defaults_of, find_class
 from .coco import Contents, describe, read_contents, training_rules
 from .paths import as_list, find_dicts, get_setting
@@ -35,7 +35,7 @@ def check_split(cfg: Mapping, split: str) -> list[str]:
         A line for each kind of annotations that are not used as they are.
 
     Raises:
-        ValueError: As for :func:`fbnetv3_mmdet.settings.check_settings`.
+        ValueError: As for :func:`.settings.check_settings`.
     """
     notes: list[str] = []
     is_labelled = not _is_unlabelled(cfg, split)

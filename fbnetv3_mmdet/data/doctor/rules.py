@@ -8,9 +8,9 @@ from typing import Any
 
 from mmdet.registry import DATASETS
 
+from ...training.settings.coco import training_rules
+from ...training.settings.paths import find_dicts
 from ..annotations.rules import Rules
-from ..settings.coco import training_rules
-from ..settings.paths import find_dicts
 
 
 def read_rules(cfg: Mapping[str, Any], with_classes: bool = True) -> Rules:

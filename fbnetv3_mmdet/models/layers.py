@@ -14,7 +14,7 @@ from mmengine.model import Sequential
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .archs import Arch, Rows, get_arch
+from ..archs import Arch, Rows, get_arch
 from .norms import check_norm_cfg
 
 

@@ -1,6 +1,6 @@
 """The ops of ``mmcv._ext`` by torchvision and torch, on CPU and CUDA.
 
-:func:`fbnetv3_mmdet.ops.register_ops` puts this module in the place of mmcv's
+:func:`fbnetv3_mmdet.mmcv_ops.register_ops` puts this module where mmcv has its
 compiled extension. ``mmcv/ops/*.py`` dictates names and arguments and, for
 most ops, passes the tensors to be filled. Half precision is computed in
 float32.

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torchvision
 
-from fbnetv3_mmdet import mmcv_ext  # its package makes mmcv.ops importable
+from fbnetv3_mmdet.mmcv_ops import ext  # its package makes mmcv.ops importable
 
 from mmcv import ops  # isort: skip
 
@@ -19,7 +19,7 @@ def stand_in(monkeypatch):
     """Test the stand-in even where a compiled extension is installed."""
     for name in ('roi_align',):
         module = importlib.import_module(f'mmcv.ops.{name}')
-        monkeypatch.setattr(module, 'ext_module', mmcv_ext)
+        monkeypatch.setattr(module, 'ext_module', ext)
 
 
 def ramp(dtype=torch.float32):

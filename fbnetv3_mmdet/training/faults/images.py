@@ -15,7 +15,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from ..datasets import MAX_PIXELS, BrokenPicture, LoadWholePicture
+from ...data import MAX_PIXELS, BrokenPicture, LoadWholePicture
 from .resuming import restart
 from .stopping import stop
 

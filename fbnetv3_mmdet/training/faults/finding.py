@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from ..checkpoints import check_checkpoint
+from ...checkpoints import check_checkpoint
 
 NOTE = 'last_checkpoint'  # the file in a work dir that names the newest one
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from ...visualization import FONT, contact_sheet
 from ..annotations.entries import Picture
 from ..annotations.findings import ERROR, NOTE, Finding, Place, show
 from ..annotations.values import number
-from ..datasets.pictures import FORMATS
-from ..visualization import FONT, contact_sheet
+from ..pictures import FORMATS
 
 TILE = 240  # px, width and height of a picture in the sheet
 LINE = 15  # px, of the text below

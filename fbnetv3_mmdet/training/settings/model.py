@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from mmdet.registry import MODELS
 
-from ..archs import get_arch, head_rows
-from ..layers import scale_channels, trunk_channels
-from ..models import (
+from ...archs import get_arch, head_rows
+from ...models import (
     FBNetV3,
     FBNetV3MaskHead,
     FBNetV3RoIExtractor,
     FBNetV3RPNHead,
     FBNetV3SharedHead,
 )
+from ...models.layers import scale_channels, trunk_channels
 from .building import named_errors
 from .classes import defaults_of
 from .keys import refuse_unknown

@@ -1,0 +1,1 @@
+"""Training: settings and their checks, faults, averages, hooks, logs."""
