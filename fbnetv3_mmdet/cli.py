@@ -1,6 +1,6 @@
 """What the scripts in ``tools/`` share: reading configs, users' errors.
 
-A script's main runs in :func:`user_errors`, declares ``--cfg-options`` with
+A script runs in :func:`.errors.user_errors`, declares ``--cfg-options`` with
 :func:`add_cfg_options` and reads its config with :func:`load_config`; for a
 whole training or test, the same is done by :func:`add_run_options`,
 :func:`load_run_config` and :func:`build_runner`.
@@ -9,11 +9,8 @@ whole training or test, the same is done by :func:`add_run_options`,
 from __future__ import annotations
 
 import argparse
-import errno
 import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,36 +20,9 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from .errors import text_of
 from .training.settings import check_settings
-from .training.settings.building import as_report, in_iterations, text_of
 from .training.settings.keys import SETTINGS
-
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn a user's mistake into one line on stderr and exit status 2.
-
-    Mistakes are the ValueErrors of checks and modules, files and packages
-    that are missing, and configs that name an unknown type or key. Anything
-    else is a bug and keeps its traceback, as does whatever is raised once
-    iterations have begun, but for disks that are full or read-only.
-
-    Raises:
-        SystemExit: With status 2, for a mistake; 1, for a disk.
-    """
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            sys.stderr.write(f'error: {text_of(error)}; mend that disk\n')
-            raise SystemExit(1) from None
-        line = None if in_iterations(error) else _one_line(error)
-        if line is None:
-            raise
-        sys.stderr.write(f'error: {line}\n')
-        raise SystemExit(2) from None
 
 
 def load_config(
@@ -201,10 +171,3 @@ class _CfgOptions(DictAction):
                 'KEY=VALUE with balanced brackets; write for example '
                 '--cfg-options model.backbone.arch=FBNetV3_A'
             ) from error
-
-
-def _one_line(error: Exception) -> str | None:
-    """Return what to tell the user, None where it is not their mistake."""
-    if isinstance(error, (ValueError, OSError, ImportError)):
-        return text_of(error)
-    return '; '.join(as_report(error) or ()) or None

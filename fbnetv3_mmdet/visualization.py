@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -27,18 +25,6 @@ PANELS = {  # title: which keys of a record it shows, and under what name
     'learning rate': r'(lr)',
     AP: r'(?:.*/)?((?:bbox|segm)_mAP(?:_50)?)',
 }
-
-
-@contextmanager
-def complete_file(path: Path) -> Iterator[Path]:
-    """Yield where to write a file that appears at ``path`` when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.partial-{path.name}')
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def draw_instances(

@@ -24,7 +24,7 @@ from fbnetv3_mmdet.data.annotations.findings import (
     show,
 )
 from fbnetv3_mmdet.data.annotations.rules import Rules
-from fbnetv3_mmdet.memory import memory_limit
+from fbnetv3_mmdet.files import memory_limit
 
 TRIANGLE = [[10, 10, 30, 10, 30, 30]]
 NAN, INF = math.nan, math.inf

@@ -20,7 +20,7 @@ from PIL import Image
 from random_detector import CONFIG, random_weights
 from test_checkpoints_reading import Call, hostile
 
-from fbnetv3_mmdet import memory
+from fbnetv3_mmdet import files
 from fbnetv3_mmdet.checkpoints import read_checkpoint
 from fbnetv3_mmdet.data.annotations import Rules
 from fbnetv3_mmdet.training.settings.coco import read_contents
@@ -173,7 +173,7 @@ def refuse(read, path, megabytes):
 
 
 def _refuse(read, path, megabytes):
-    memory.SHARE = megabytes * MEGABYTE / memory.free_memory()
+    files.SHARE = megabytes * MEGABYTE / files.free_memory()
     with pytest.raises(ValueError) as caught:
         read(path)
     message = str(caught.value)

@@ -6,8 +6,8 @@ import torch
 from mmengine.structures import InstanceData
 from PIL import Image
 
+from fbnetv3_mmdet.files import complete_file
 from fbnetv3_mmdet.visualization import (
-    complete_file,
     contact_sheet,
     draw_instances,
     plot_curves,

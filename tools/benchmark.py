@@ -20,8 +20,9 @@ from pathlib import Path
 import fbnetv3_mmdet
 
 # isort: split
-from fbnetv3_mmdet.cli import load_config, user_errors
+from fbnetv3_mmdet.cli import load_config
 from fbnetv3_mmdet.deploy.bench.worker import count_cores
+from fbnetv3_mmdet.errors import user_errors
 
 CONFIGS = Path(fbnetv3_mmdet.__file__).parent / '.mim/configs/fbnetv3'
 DEFAULT = CONFIGS / 'faster-rcnn_fbnetv3-a-dsmask-c4_8xb4-540k_coco.py'

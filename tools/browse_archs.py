@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from fbnetv3_mmdet.archs import ARCHS, PARTS, Rows, get_arch
-from fbnetv3_mmdet.cli import user_errors
+from fbnetv3_mmdet.errors import user_errors
 from fbnetv3_mmdet.models.layers import build_stage
 
 REGIONS = 30  # what D2Go's C4 detectors propose for an image

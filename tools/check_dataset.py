@@ -26,9 +26,10 @@ from pathlib import Path
 import fbnetv3_mmdet  # MMDetection needs its mmcv.ops
 
 # isort: split
-from fbnetv3_mmdet.cli import add_cfg_options, load_config, user_errors
+from fbnetv3_mmdet.cli import add_cfg_options, load_config
 from fbnetv3_mmdet.data import doctor
-from fbnetv3_mmdet.visualization import complete_file
+from fbnetv3_mmdet.errors import user_errors
+from fbnetv3_mmdet.files import complete_file
 
 CONFIG = Path(
     fbnetv3_mmdet.__path__[0],

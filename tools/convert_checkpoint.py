@@ -32,8 +32,9 @@ from fbnetv3_mmdet.checkpoints import (
     read_d2go,
     to_d2go,
 )
-from fbnetv3_mmdet.cli import load_config, user_errors
-from fbnetv3_mmdet.visualization import complete_file
+from fbnetv3_mmdet.cli import load_config
+from fbnetv3_mmdet.errors import user_errors
+from fbnetv3_mmdet.files import complete_file
 
 
 def main(argv: Sequence[str] | None = None) -> None:

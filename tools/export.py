@@ -24,10 +24,10 @@ import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 from fbnetv3_mmdet.cli import (
     add_cfg_options,
     load_detector_config,
-    user_errors,
 )
+from fbnetv3_mmdet.errors import user_errors
+from fbnetv3_mmdet.files import complete_file
 from fbnetv3_mmdet.inference import Detector
-from fbnetv3_mmdet.visualization import complete_file
 from fbnetv3_runtime import MAX_SIDE
 
 

@@ -30,12 +30,12 @@ from tqdm import tqdm
 from fbnetv3_mmdet.cli import (
     add_cfg_options,
     load_detector_config,
-    user_errors,
 )
+from fbnetv3_mmdet.errors import user_errors
+from fbnetv3_mmdet.files import complete_file
 from fbnetv3_mmdet.inference import Detector
 from fbnetv3_mmdet.visualization import (
     class_name,
-    complete_file,
     draw_instances,
 )
 

@@ -28,8 +28,8 @@ from tqdm import tqdm
 import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 
 # isort: split
-from fbnetv3_mmdet.cli import user_errors
-from fbnetv3_mmdet.visualization import complete_file
+from fbnetv3_mmdet.errors import user_errors
+from fbnetv3_mmdet.files import complete_file
 from fbnetv3_runtime import SUFFIXES, Detector, read_image
 
 

@@ -28,11 +28,12 @@ from mmengine.structures import InstanceData
 from PIL import Image
 from terminaltables import GithubFlavoredMarkdownTable
 
-from fbnetv3_mmdet.cli import load_config, user_errors
+from fbnetv3_mmdet.cli import load_config
+from fbnetv3_mmdet.errors import user_errors
+from fbnetv3_mmdet.files import complete_file
 from fbnetv3_mmdet.inference import Detector
 from fbnetv3_mmdet.training.logs import METRICS, coco_metrics, read_records
 from fbnetv3_mmdet.visualization import (
-    complete_file,
     contact_sheet,
     draw_instances,
     plot_curves,

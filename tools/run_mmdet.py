@@ -13,7 +13,7 @@ from pathlib import Path
 import mmdet
 
 import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
-from fbnetv3_mmdet.cli import user_errors
+from fbnetv3_mmdet.errors import user_errors
 
 
 def main(argv: Sequence[str] | None = None) -> None:

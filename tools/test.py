@@ -22,8 +22,8 @@ from fbnetv3_mmdet.cli import (
     add_run_options,
     build_runner,
     load_run_config,
-    user_errors,
 )
+from fbnetv3_mmdet.errors import user_errors
 from fbnetv3_mmdet.inference import load_weights
 from fbnetv3_mmdet.training.settings import check_settings, named_errors
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-from ..memory import memory_limit
+from ..files import memory_limit
 
 _NUMBERS = '?bhilqBHILQefd'  # NumPy's codes of truth values and real numbers
 _STATISTICS = ('min', 'max', 'mean', 'current')  # methods of HistoryBuffer

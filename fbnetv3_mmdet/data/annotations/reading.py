@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...memory import memory_limit
+from ...files import memory_limit
 
 SECTIONS = ('images', 'annotations', 'categories')
 

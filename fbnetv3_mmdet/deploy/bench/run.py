@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...visualization import complete_file
+from ...files import complete_file
 from . import report
 from .jobs import Row, Workshop
 from .measure import Measured, measure

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import build_from_cfg
-from mmengine.runner import BaseLoop
 
+from ...errors import as_report, frames, is_loop, text_of
 from .paths import as_list, find_dicts
 
 # What settings of a wrong type, range or combination raise in code that does
@@ -27,58 +25,6 @@ _MISTAKES = (
     TypeError,
     ValueError,
 )
-
-# How mmengine's registries and Python report a wrong config: what of the
-# message to show, and what to do.
-_REPORTS = (
-    (
-        KeyError,
-        r'^\S+ is not in the .+? registry',
-        'correct the type in the config, or import the module that defines '
-        'it there, with custom_imports',
-    ),
-    (
-        KeyError,
-        r'^.*must contain the key "type", but got .*',
-        'name the type in the config',
-    ),
-    (
-        TypeError,
-        r'^.*(got an unexpected keyword argument|missing \d+ required) .*',
-        'correct the keys beside this type in the config',
-    ),
-    (
-        TypeError,
-        r'^cfg should be a dict.*',
-        'give a dict with a type where the config has something else',
-    ),
-)
-
-
-def as_report(error: Exception) -> tuple[str, str] | None:
-    """Return what a report of a wrong config says, and the remedy.
-
-    It is None for any other error.
-    """
-    for kind, pattern, remedy in _REPORTS:
-        found = isinstance(error, kind) and re.search(pattern, text_of(error))
-        if found:
-            return found[0], remedy
-    return None
-
-
-def text_of(error: Exception) -> str:
-    """Return an error's message in one line; a KeyError's without quotes."""
-    is_key = isinstance(error, KeyError) and error.args
-    whole = error.args[0] if is_key else error
-    # mmengine appends hooks, by their addresses
-    text = re.sub(r' in <\S+ object at 0x\w+>', '', str(whole))
-    return ' '.join(text.split())
-
-
-def in_iterations(error: Exception) -> bool:
-    """Whether a training, validation or test loop was running."""
-    return any(map(_is_loop, _frames(error)))
 
 
 @contextmanager
@@ -105,23 +51,13 @@ def named_errors(cfg: Config | Mapping) -> Iterator[None]:
 
 def _built(error: Exception) -> Iterator[Any]:
     """Yield the configs that were being built, the outermost first."""
-    frames = _frames(error)
+    frames = frames(error)
     if isinstance(error, TypeError) and error.__context__ is not None:
         # MMEngine raises those of hooks anew
-        frames = itertools.chain(frames, _frames(error.__context__))
-    for frame in itertools.takewhile(lambda f: not _is_loop(f), frames):
+        frames = itertools.chain(frames, frames(error.__context__))
+    for frame in itertools.takewhile(lambda f: not is_loop(f), frames):
         if frame.f_code is build_from_cfg.__code__:
             yield frame.f_locals['cfg']
-
-
-def _frames(error: BaseException) -> Iterator[FrameType]:
-    return (frame for frame, _ in traceback.walk_tb(error.__traceback__))
-
-
-def _is_loop(frame: FrameType) -> bool:
-    return frame.f_code.co_name == 'run' and isinstance(
-        frame.f_locals.get('self'), BaseLoop
-    )
 
 
 def _describe(settings: Mapping, built: list[Any], error: Exception) -> str:

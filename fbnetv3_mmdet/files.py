@@ -1,7 +1,8 @@
-"""Memory that reading a hostile file may take."""
+"""Files: written whole or not at all, read within the free memory."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,18 @@ except ImportError:  # not on Windows
     resource = None
 
 SHARE = 0.8  # of the free memory
+
+
+@contextmanager
+def complete_file(path: Path) -> Iterator[Path]:
+    """Yield where to write a file that appears at ``path`` when complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.partial-{path.name}')
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,0 +1,124 @@
+"""Errors: a user's mistakes in one line, bugs with their traceback."""
+
+from __future__ import annotations
+
+import errno
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from mmengine.runner import BaseLoop
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+# How mmengine's registries and Python report a wrong config: what of the
+# message to show, and what to do.
+_REPORTS = (
+    (
+        KeyError,
+        r'^\S+ is not in the .+? registry',
+        'correct the type in the config, or import the module that defines '
+        'it there, with custom_imports',
+    ),
+    (
+        KeyError,
+        r'^.*must contain the key "type", but got .*',
+        'name the type in the config',
+    ),
+    (
+        TypeError,
+        r'^.*(got an unexpected keyword argument|missing \d+ required) .*',
+        'correct the keys beside this type in the config',
+    ),
+    (
+        TypeError,
+        r'^cfg should be a dict.*',
+        'give a dict with a type where the config has something else',
+    ),
+)
+
+
+class SettingError(ValueError):
+    """A setting is wrong.
+
+    Args:
+        message: One line: the setting, its value, what is allowed, the remedy.
+        paths: The dotted paths of the settings that the message is about.
+    """
+
+    def __init__(self, message: str, paths: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.paths = tuple(paths)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn a user's mistake into one line on stderr and exit status 2.
+
+    Mistakes are the ValueErrors of checks and modules, files and packages
+    that are missing, and configs that name an unknown type or key. Anything
+    else is a bug and keeps its traceback, as does whatever is raised once
+    iterations have begun, but for disks that are full or read-only.
+
+    Raises:
+        SystemExit: With status 2, for a mistake; 1, for a disk.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            sys.stderr.write(f'error: {text_of(error)}; mend that disk\n')
+            raise SystemExit(1) from None
+        line = None if in_iterations(error) else _one_line(error)
+        if line is None:
+            raise
+        sys.stderr.write(f'error: {line}\n')
+        raise SystemExit(2) from None
+
+
+def as_report(error: Exception) -> tuple[str, str] | None:
+    """Return what a report of a wrong config says, and the remedy.
+
+    It is None for any other error.
+    """
+    for kind, pattern, remedy in _REPORTS:
+        found = isinstance(error, kind) and re.search(pattern, text_of(error))
+        if found:
+            return found[0], remedy
+    return None
+
+
+def text_of(error: Exception) -> str:
+    """Return an error's message in one line; a KeyError's without quotes."""
+    is_key = isinstance(error, KeyError) and error.args
+    whole = error.args[0] if is_key else error
+    # mmengine appends hooks, by their addresses
+    text = re.sub(r' in <\S+ object at 0x\w+>', '', str(whole))
+    return ' '.join(text.split())
+
+
+def in_iterations(error: Exception) -> bool:
+    """Whether a training, validation or test loop was running."""
+    return any(map(is_loop, frames(error)))
+
+
+def frames(error: BaseException) -> Iterator[FrameType]:
+    """Return the frames that an error passed, the outermost first."""
+    return (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def is_loop(frame: FrameType) -> bool:
+    """Whether a frame is the run of a training, validation or test loop."""
+    return frame.f_code.co_name == 'run' and isinstance(
+        frame.f_locals.get('self'), BaseLoop
+    )
+
+
+def _one_line(error: Exception) -> str | None:
+    """Return what to tell the user, None where it is not their mistake."""
+    if isinstance(error, (ValueError, OSError, ImportError)):
+        return text_of(error)
+    return '; '.join(as_report(error) or ()) or None
