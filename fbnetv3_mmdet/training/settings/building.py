@@ -51,11 +51,11 @@ def named_errors(cfg: Config | Mapping) -> Iterator[None]:
 
 def _built(error: Exception) -> Iterator[Any]:
     """Yield the configs that were being built, the outermost first."""
-    frames = frames(error)
+    passed = frames(error)
     if isinstance(error, TypeError) and error.__context__ is not None:
         # MMEngine raises those of hooks anew
-        frames = itertools.chain(frames, frames(error.__context__))
-    for frame in itertools.takewhile(lambda f: not is_loop(f), frames):
+        passed = itertools.chain(passed, frames(error.__context__))
+    for frame in itertools.takewhile(lambda f: not is_loop(f), passed):
         if frame.f_code is build_from_cfg.__code__:
             yield frame.f_locals['cfg']
 
