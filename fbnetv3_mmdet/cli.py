@@ -33,7 +33,7 @@ def load_config(
     Args:
         path (str): A config file, as ``mmengine.Config.fromfile`` takes it.
         cfg_options (dict, optional): Values by dotted path, such as
-            ``{'model.backbone.arch': 'FBNetV3_A'}``.
+            ``{'model.arch': 'FBNetV3_A'}``.
 
     Raises:
         ValueError: The file is missing or wrong, or an option does not fit
@@ -82,7 +82,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         action=_CfgOptions,
         metavar='KEY=VALUE',
         help='settings by dotted path that replace those of the config, '
-        'such as model.backbone.arch=FBNetV3_A; lists as key="[a,b]" or '
+        'such as model.arch=FBNetV3_A; lists as key="[a,b]" or '
         'key=a,b, nested ones as key="[(a,b),(c,d)]", in quotation marks '
         'and without spaces',
     )
@@ -149,7 +149,7 @@ def _set_option(cfg: Config, key: str, value: Any) -> None:
     if key.partition('.')[0] not in SETTINGS:
         raise ValueError(
             f'--cfg-options {key}={value!r} would change nothing; give '
-            'the full path of a setting, such as model.backbone.arch, '
+            'the full path of a setting, such as model.arch, '
             f'which starts with one of {sorted(SETTINGS)}'
         )
     try:
@@ -169,5 +169,5 @@ class _CfgOptions(DictAction):
             raise ValueError(
                 f'--cfg-options {" ".join(values)!r} is not a list of '
                 'KEY=VALUE with balanced brackets; write for example '
-                '--cfg-options model.backbone.arch=FBNetV3_A'
+                '--cfg-options model.arch=FBNetV3_A'
             ) from error

@@ -75,12 +75,12 @@ WRONG = [
         ("model.backbone.arch='FBNetV9'", "'FBNetV3_A_dsmask'", 'choose'),
     ),
     (
-        everywhere('arch', 6),
-        ('model.backbone.arch=6', "'FBNetV3_A_dsmask'", 'choose'),
+        {'model.arch': 6},
+        ('model.arch=6', "'FBNetV3_A_dsmask'", 'choose'),
     ),
     (
-        everywhere('arch', {'trunk': [], '_delete_': True}),
-        ('model.backbone.arch trunk=[]', 'non-empty list of stages'),
+        {'model.arch': {'trunk': [], '_delete_': True}},
+        ('model.arch trunk=[]', 'non-empty list of stages'),
     ),
     (
         {'model.backbone.arch': 'FBNetV3_A'},
@@ -103,8 +103,12 @@ WRONG = [
         ('model.rpn_head.loss_cls cannot be built of', "'gamma'", 'correct'),
     ),
     (
-        {'model.backbone.norm_cfg.type': 'LN'},
-        ("model.backbone.norm_cfg={'type': 'LN'", "'NaiveSyncBN'", 'choose'),
+        {'model.norm_cfg.type': 'LN'},
+        ("model.norm_cfg={'type': 'LN'", "'NaiveSyncBN'", 'choose'),
+    ),
+    (
+        {'model.norm_cfg': {'type': 'GN', 'num_groups': 7}},
+        ('model.norm_cfg=', 'num_groups=7', 'num_groups=8'),
     ),
     (
         {f'{ROI}.shared_head.norm_cfg.type': 'GN'},
@@ -118,7 +122,7 @@ WRONG = [
         ('model.rpn_head.norm_cfg=', '448 channels', 'num_groups=8'),
     ),
     (
-        {'model.backbone.norm_cfg.stats_mode': 'M'},
+        {'model.norm_cfg.stats_mode': 'M'},
         ('model.backbone cannot be built of', "stats_mode='M'", "'N'"),
     ),
     *(
@@ -373,6 +377,9 @@ def test_wrong_value_is_named_with_its_remedy(options, words):
 
 GOOD = [
     everywhere('arch', 'FBNetV3_A'),
+    {'model.arch': 'FBNetV3_B'},
+    {'model.norm_cfg': {'type': 'GN', 'num_groups': 8}},
+    {'model.width': 0.5},
     {'model.backbone.arch': 'FBNetV3_A', 'model.rpn_head.in_channels': 112}
     | {'model.roi_head.shared_head.in_channels': 112},  # a mixture, meant
     everywhere('norm_cfg', {'type': 'GN', 'num_groups': 8}),

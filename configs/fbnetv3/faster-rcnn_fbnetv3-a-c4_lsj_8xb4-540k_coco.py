@@ -4,9 +4,4 @@ _base_ = [
     '../_base_/schedules/schedule_540k.py',
 ]
 
-arch = 'FBNetV3_A'
-model = dict(
-    backbone=dict(arch=arch),
-    rpn_head=dict(arch=arch),
-    roi_head=dict(shared_head=dict(arch=arch)),
-)
+model = dict(arch='FBNetV3_A')

@@ -24,7 +24,7 @@ MASK_PARTS = {
     'roi_head.mask_roi_extractor': ['FBNetV3RoIExtractor'],
     'roi_head.mask_head': ['FBNetV3MaskHead', 'FCNMaskHead'],
 }
-DETECTORS = ['FasterRCNN', 'MaskRCNN']
+DETECTORS = ['FBNetV3OD', 'FBNetV3IS', 'FasterRCNN', 'MaskRCNN']
 TRANSFORMS = [
     'LoadImageFromFile', 'Resize', 'LoadAnnotations', 'PackDetInputs',
 ]  # fmt: skip

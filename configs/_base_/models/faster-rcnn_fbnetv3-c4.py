@@ -1,11 +1,13 @@
 # FBNetV3OD: region features from the stride-16 stage (C4).
-arch = 'FBNetV3_A_dsmask'
-norm_cfg = dict(type='NaiveSyncBN')
 # As in D2Go, a limit to how much boxes grow, and none to how much they shrink.
 clamp = dict(add_ctr_clamp=True, ctr_clamp=1_000_000)  # px: no limit either
 
 model = dict(
-    type='FasterRCNN',
+    type='FBNetV3OD',
+    # of the backbone and of all heads, unless one has its own
+    arch='FBNetV3_A_dsmask',
+    norm_cfg=dict(type='NaiveSyncBN'),
+    width=1.0,
     data_preprocessor=dict(
         type='DetDataPreprocessor',
         mean=[103.53, 116.28, 123.675],  # BGR, 0 to 255
@@ -14,14 +16,10 @@ model = dict(
         pad_size_divisor=1),
     backbone=dict(
         type='FBNetV3',
-        arch=arch,
         out_indices=(3, ),
-        frozen_stages=0,
-        norm_cfg=norm_cfg),
+        frozen_stages=0),
     rpn_head=dict(
         type='FBNetV3RPNHead',
-        arch=arch,
-        norm_cfg=norm_cfg,
         anchor_generator=dict(
             type='AnchorGenerator',
             strides=[16],
@@ -42,8 +40,7 @@ model = dict(
         type='FBNetV3RoIHead',
         bbox_roi_extractor=dict(
             type='FBNetV3RoIExtractor', output_size=6, featmap_strides=[16]),
-        shared_head=dict(
-            type='FBNetV3SharedHead', arch=arch, norm_cfg=norm_cfg),
+        shared_head=dict(type='FBNetV3SharedHead'),
         bbox_head=dict(
             type='BBoxHead',
             with_avg_pool=True,

@@ -2,7 +2,7 @@
 _base_ = './faster-rcnn_fbnetv3-fpn.py'
 
 model = dict(
-    type='MaskRCNN',
+    type='FBNetV3IS',
     data_preprocessor=dict(pad_mask=True),
     roi_head=dict(
         mask_roi_extractor=dict(
@@ -11,13 +11,7 @@ model = dict(
             featmap_strides=_base_.strides[1:],
             first_level=1,
         ),
-        mask_head=dict(
-            type='FBNetV3MaskHead',
-            arch=_base_.arch,
-            in_channels=_base_.channels,
-            norm_cfg=_base_.norm_cfg,
-            num_classes=80,
-        ),
+        mask_head=dict(type='FBNetV3MaskHead', num_classes=80),
     ),
     train_cfg=dict(rcnn=dict(mask_size=28)),  # 14 px RoI, upsampled 2x
     test_cfg=dict(rcnn=dict(mask_thr_binary=0.5)),

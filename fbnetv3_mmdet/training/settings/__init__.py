@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
+from ...models.detector import share_settings
 from .building import named_errors
 from .data import check_split
 from .keys import check_datasets, check_keys, check_names
@@ -50,17 +51,20 @@ RULES = (
     check_datasets,
     check_hooks,
     check_parts,
-    check_one_arch,
-    check_strides,
-    check_channels,
-    check_neck,
-    check_box_head,
     check_thresholds,
     check_rpn_targets,
     check_proposals,
     check_workers,
     check_seed,
     check_load_from,
+)
+# These see each part with what its detector shares with it.
+PART_RULES = (
+    check_one_arch,
+    check_strides,
+    check_channels,
+    check_neck,
+    check_box_head,
 )
 TRAINING_RULES = (
     check_pretrained,
@@ -95,4 +99,7 @@ def check_settings(
     settings = cfg.to_dict()
     for rule in RULES + (TRAINING_RULES if 'train' in splits else ()):
         rule(settings)
+    shared = settings | dict(model=share_settings(settings['model']))
+    for rule in PART_RULES:
+        rule(shared)
     return sum((check_split(settings, split) for split in splits), [])

@@ -73,7 +73,7 @@ _ONE_STAGE = {
 _HEADS = ('rpn_head', 'roi_head', 'bbox_head')
 _LAYOUTS = (  # types of detectors, types of heads, what they read
     (
-        ('FasterRCNN', 'MaskRCNN'),
+        ('FBNetV3OD', 'FBNetV3IS', 'FasterRCNN', 'MaskRCNN'),
         ('FBNetV3RPNHead', 'RPNHead', 'FBNetV3RoIHead', 'StandardRoIHead'),
         _TWO_STAGE,
     ),

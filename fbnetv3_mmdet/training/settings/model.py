@@ -18,6 +18,7 @@ from ...models import (
     FBNetV3RPNHead,
     FBNetV3SharedHead,
 )
+from ...models.detector import SHARED, share_settings
 from ...models.layers import scale_channels, trunk_channels
 from .building import named_errors
 from .classes import defaults_of
@@ -51,11 +52,27 @@ def check_model(cfg: Mapping) -> None:
 
 def check_parts(cfg: Mapping) -> None:
     """FBNetV3 modules must accept their settings: arch, norm and the rest."""
-    for path, kind, part in _parts(cfg):
+    try:
+        shared = dict(model=share_settings(cfg['model']))
+    except ValueError as error:
+        raise ValueError(f'model.{error}') from error
+    for path, kind, part in _parts(shared):
         refuse_unknown(path, part, defaults_of(kind), kind.__name__)
-        # on meta: no memory or time for weights
-        with named_errors(cfg), torch.device('meta'):
-            MODELS.build(copy.deepcopy(part))
+        try:
+            # on meta: no memory or time for weights
+            with named_errors(shared), torch.device('meta'):
+                MODELS.build(copy.deepcopy(part))
+        except ValueError as error:
+            raise ValueError(_at_its_source(str(error), path, cfg)) from error
+
+
+def _at_its_source(message: str, path: str, cfg: Mapping) -> str:
+    """Name the detector's setting where a part's own is not set."""
+    for key in SHARED:
+        place = f'{path}.{key}'
+        if message.startswith(place) and get_setting(cfg, place) is None:
+            return f'model.{key}{message.removeprefix(place)}'
+    return message
 
 
 def check_one_arch(cfg: Mapping) -> None:
