@@ -1,5 +1,5 @@
 """The command ``python -m fbnetv3_runtime``."""
 
-from . import main
+from .command import main
 
 main()

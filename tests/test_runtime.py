@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -134,10 +135,21 @@ def test_video(tmp_path):
             next(detector.predict_video(source))
 
 
-def test_imports_nothing_of_training_and_runs_as_a_single_file(tmp_path):
+def test_threads_get_the_results_of_their_own_images(backend, tmp_path):
+    detector = Detector(save_colors(tmp_path / 'm.onnx'), backend)
+    levels = [20 + 3 * i for i in range(60)]  # of red, in an image each
+    images = [Image.new('RGB', (480, 360), (level, 0, 0)) for level in levels]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(detector.predict, images))
+    scores = [one.scores[one.labels == 1].item() for one in found]
+    assert scores == pytest.approx([level / 255 for level in levels])
+
+
+def test_runs_as_a_copied_folder_without_what_trains(tmp_path):
     save_colors(tmp_path / 'm.onnx')
     RED.save(tmp_path / 'red.png')
-    shutil.copy(fbnetv3_runtime.__file__, tmp_path / 'fbnetv3_runtime.py')
+    folder = Path(fbnetv3_runtime.__file__).parent
+    shutil.copytree(folder, tmp_path / 'fbnetv3_runtime')
     script = (
         'import sys\n'
         'import fbnetv3_runtime\n'
@@ -149,7 +161,7 @@ def test_imports_nothing_of_training_and_runs_as_a_single_file(tmp_path):
         ' "mmcv", "mmengine", "fbnetv3_mmdet", "onnx"}))\n'
     )
     done = run_script(script, tmp_path, python_path='')
-    file = str(tmp_path / 'fbnetv3_runtime.py')
+    file = str(tmp_path / 'fbnetv3_runtime' / '__init__.py')
     assert (done.stdout.split(), done.stderr) == ([file], '')
 
 
@@ -200,6 +212,8 @@ def test_signals_are_handled_where_detectors_have_gone(tmp_path):
     save_colors(tmp_path / 'm.onnx')
     script = (
         'import signal\n'
+        # a job in the background may have been started with it ignored
+        'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
         'from fbnetv3_runtime import Detector\n'
         'one, two = (Detector("m.onnx", "openvino") for _ in range(2))\n'
         'del one\n'

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from fbnetv3_runtime import Result, draw, encode_mask, main
+from fbnetv3_runtime import Result, draw, encode_mask
+from fbnetv3_runtime.command import main
 
 pytest.importorskip('onnx')
 from runtime_model import save_colors  # noqa: E402
@@ -236,7 +237,7 @@ def test_bombs_are_refused(capsys, monkeypatch):
 )
 def test_mistakes(arguments, message, folder, capsys, monkeypatch):
     # said before any image is read
-    monkeypatch.setattr('fbnetv3_runtime.read_image', None)
+    monkeypatch.setattr('fbnetv3_runtime.command.read_image', None)
     (folder / 'none').mkdir()
     before = {name: Path(name).read_bytes() for name in names_in('.')}
     *_, line = fails(capsys, *arguments)

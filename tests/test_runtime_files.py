@@ -1,7 +1,5 @@
 """fbnetv3_runtime refuses damaged and foreign models, in one line."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +8,8 @@ from fbnetv3_runtime import BACKENDS, Detector, read_metadata
 
 onnx = pytest.importorskip('onnx')
 from runtime_model import METADATA, save_colors  # noqa: E402
+
+pytestmark = pytest.mark.same_on_upstream
 
 REMEDY = '; give a file that tools/export.py wrote; if damaged, copy it a'
 
@@ -20,7 +20,7 @@ def refused(path, *arguments):
         Detector(path, *arguments)
     message = str(caught.value)
     assert message.startswith(f'{path} ') and REMEDY in message
-    assert '\n' not in message and len(message) < 700
+    assert '\n' not in message and len(message) < 1100
     return message
 
 
@@ -29,29 +29,10 @@ def model(tmp_path):
     return save_colors(tmp_path / 'm.onnx')
 
 
-def field(number, content):
-    """Return a protobuf field of bytes, its length in two bytes at most."""
-    length = len(content)
-    size = bytes([length & 0x7F | 0x80, length >> 7])
-    return bytes([number << 3 | 2]) + size + content
-
-
-def metadata_field(value):
-    pair = field(1, b'fbnetv3') + field(2, json.dumps(value).encode())
-    return field(14, pair)
-
-
-def test_metadata_of_onnx(model):
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_metadata(backend, model):
     assert read_metadata(model) == METADATA
-
-
-def test_metadata_written_by_hand(tmp_path):
-    path = tmp_path / 'm.onnx'
-    other = field(14, field(1, b'empty')) + field(14, field(2, b'nameless'))
-    numbers = b'\x08\x0a\x11' + bytes(8) + b'\x1d' + bytes(4)  # 1, 2 and 3
-    graph = field(7, bytes(300))
-    path.write_bytes(numbers + graph + other + metadata_field(METADATA))
-    assert read_metadata(path) == METADATA
+    assert Detector(model, backend).metadata == METADATA
 
 
 @pytest.mark.parametrize('name', ['missing.onnx', '.'])
@@ -75,40 +56,36 @@ def test_name_of_two_lines(tmp_path):
     assert message.startswith(f'{str(path)!r} is no exported FBNetV3 detect')
 
 
+@pytest.mark.parametrize('backend', BACKENDS)
 @pytest.mark.parametrize(
-    ('content', 'reason'),
-    [
-        (b'', 'no metadata of the name fbnetv3'),
-        (b'\xff\xd8\xff\xe0 a photograph', 'damaged or no ONNX file'),
-        (b'PK\x03\x04 a checkpoint', 'damaged or no ONNX file'),
-        (b'text', 'damaged or no ONNX file'),
-        (b'\xff' * 40, 'damaged or no ONNX file'),
-        (b'\x72\xff\xff\xff\xff\xff\xff\xff\xff\x7f', 'cut off'),
-        (b'\x08\x00' * 200_000, 'damaged or no ONNX file'),
-        (field(14, field(1, b'fbnetv3')), 'Expecting value'),
-        (field(14, b'\xff\xff'), 'damaged or no ONNX file'),
-        (metadata_field(7), 'has format None, and this fbnetv3_runtime read'),
-    ],
-    ids=range(10),
+    'content',
+    [b'', b'\xff\xd8\xff\xe0 a photograph', b'PK\x03\x04', b'\xff' * 40],
+    ids=range(4),
 )
-def test_foreign_files(content, reason, tmp_path):
+def test_foreign_files(content, backend, tmp_path):
     path = tmp_path / 'm.onnx'
     path.write_bytes(content)
-    assert reason in refused(path)
+    assert 'is no exported FBNetV3 detector: ' in refused(path, backend)
 
 
-def test_nested_metadata(tmp_path):
-    path = tmp_path / 'm.onnx'
-    pair = field(1, b'fbnetv3') + field(2, b'[' * 16_000)
-    path.write_bytes(b'\x72\x8a\x7e' + pair[:16138])
-    refused(path)
-
-
-def test_onnx_file_from_elsewhere(model):
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize(
+    ('key', 'value', 'reason'),
+    [
+        ('other', '{}', 'it has no metadata of the name fbnetv3'),
+        ('fbnetv3', '', 'Expecting value'),
+        ('fbnetv3', '7', 'has format None, and this fbnetv3_runtime reads 1'),
+        ('fbnetv3', '{"format": 2}', 'has format 2, and this fbnetv3_runtime'),
+        ('fbnetv3', '{"format": 1}', 'its metadata is damaged'),
+        ('fbnetv3', '[' * 100_000, 'recursion'),
+    ],
+    ids=range(6),
+)
+def test_foreign_metadata(key, value, reason, backend, model):
     proto = onnx.load(model)
-    proto.metadata_props[0].key = 'other'
+    onnx.helper.set_model_props(proto, {key: value})
     onnx.save(proto, model)
-    assert 'it has no metadata of the name fbnetv3' in refused(model)
+    assert reason in refused(model, backend)
 
 
 @pytest.mark.parametrize(
@@ -120,8 +97,6 @@ def test_onnx_file_from_elsewhere(model):
         ('resize', dict(scale=[480, 360], keep_ratio=False)),
         ('resize', dict(scale=[480], keep_ratio=True)),
         ('resize', dict(scale=[480, 1 << 20], keep_ratio=True)),
-        ('size', [0, 10]),
-        ('size', [224.0, 320]),
         ('mean', [300, 0, 0]),
         ('mean', ['0', '0', '0']),
         ('mask_thr', 'half'),
@@ -129,27 +104,8 @@ def test_onnx_file_from_elsewhere(model):
     ],
 )
 def test_wrong_metadata(key, value, tmp_path):
-    path = tmp_path / 'm.onnx'
-    path.write_bytes(metadata_field(METADATA | {key: value}))
+    path = save_colors(tmp_path / 'm.onnx', **{key: value})
     assert 'its metadata is damaged' in refused(path)
-    path.write_bytes(
-        metadata_field({k: v for k, v in METADATA.items() if k != key})
-    )
-    assert 'its metadata is damaged' in refused(path)
-
-
-def test_later_format(tmp_path):
-    path = tmp_path / 'm.onnx'
-    path.write_bytes(metadata_field(METADATA | dict(format=2)))
-    message = refused(path)
-    assert 'its metadata has format 2, and this fbnetv3_runtime re' in message
-
-
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_damaged_graph(backend, model):
-    pytest.importorskip(backend)
-    model.write_bytes(field(7, bytes(50)) + metadata_field(METADATA))
-    assert 'cannot be loaded: ' in refused(model, backend)
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
@@ -165,13 +121,13 @@ def test_graph_of_other_outputs(backend, model):
         Detector(model, backend).predict(Image.new('RGB', (64, 48)))
 
 
-def test_cut_off_anywhere(model, tmp_path):
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_cut_off_anywhere(backend, model, tmp_path):
     whole = model.read_bytes()
     path = tmp_path / 'cut.onnx'
-    for length in range(0, len(whole), 5):
+    for length in range(0, len(whole), 25):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=f'cut.onnx is no .*{REMEDY}'):
-            read_metadata(path)
+        refused(path, backend)
 
 
 def test_random_damage(model, tmp_path):
@@ -179,14 +135,13 @@ def test_random_damage(model, tmp_path):
     rng = np.random.default_rng(0)
     path = tmp_path / 'damaged.onnx'
     refusals = 0
-    for _ in range(1000):
+    for _ in range(300):
         damaged = whole.copy()
-        places = rng.integers(0, len(whole), 5)
-        damaged[places] = rng.integers(0, 256, 5)
+        damaged[rng.integers(len(whole))] = rng.integers(256)
         path.write_bytes(damaged.tobytes())
         try:
             read_metadata(path)
         except ValueError as error:
             refusals += 1
             assert REMEDY in str(error)
-    assert 100 < refusals < 1000
+    assert 30 < refusals < 300

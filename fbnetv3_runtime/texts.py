@@ -1,0 +1,14 @@
+"""Short lines for messages."""
+
+
+def name_of(given: object) -> str:
+    """Return a path, or what else was given, in one short line."""
+    text = str(given)
+    text = text if text.splitlines() == [text] else repr(text)
+    return text if len(text) <= 400 else f'{text[:400]}...'
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's message in one short line."""
+    text = ' '.join(f'{error}'.split()) or type(error).__name__
+    return text if len(text) <= 400 else f'{text[:400]}...'
