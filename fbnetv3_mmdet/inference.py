@@ -19,7 +19,6 @@ from mmengine.runner import CheckpointLoader
 from mmengine.structures import InstanceData
 from PIL import Image
 from torch import nn
-from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from .checkpoints import without_counters
 
@@ -119,8 +118,6 @@ def load_weights(model: nn.Module, checkpoint: str) -> Mapping:
             'training has saved'
         )
     state = loaded.get('state_dict', loaded)
-    # keeps the versions of modules, by which some read old weights
-    consume_prefix_in_state_dict_if_present(state, 'module.')
     try:
         missing = model.load_state_dict(state, strict=False).missing_keys
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import threading
 import time
 from collections import Counter
@@ -108,7 +109,20 @@ def test_a_url_is_read_in_the_same_way(server, tmp_path):
     server.bodies['/good.pth?download=1'] = server.bodies['/good.pth']
     loaded = CheckpointLoader.load_checkpoint(url)
     assert len(loaded['model']) == 295
-    assert kept(tmp_path) == {'good.pth'}
+    (name,) = kept(tmp_path)
+    assert re.fullmatch(r'good-\w{8}\.pth', name)
+
+
+def test_urls_with_one_file_name_are_told_apart(server, tmp_path):
+    for number in (1, 2):
+        torch.save(dict(number=number), tmp_path / 'best.pth')
+        body = (tmp_path / 'best.pth').read_bytes()
+        server.bodies[f'/{number}/best.pth'] = body
+    loaded = [
+        CheckpointLoader.load_checkpoint(server.url(f'{number}/best.pth'))
+        for number in (1, 2, 1)
+    ]
+    assert loaded == [dict(number=1), dict(number=2), dict(number=1)]
 
 
 def test_a_model_zoo_runs_no_code(server, tmp_path, monkeypatch):

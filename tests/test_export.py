@@ -189,7 +189,7 @@ def test_tool_refuses_in_one_line(tmp_path):
     assert 'Traceback' not in done.stderr
     assert done.stderr.splitlines()[-1] == (
         "error: model of type 'RetinaNet' cannot be exported; supported are "
-        "['FasterRCNN', 'MaskRCNN']"
+        "['FBNetV3OD', 'FBNetV3IS', 'FasterRCNN', 'MaskRCNN']"
     )
     assert list(tmp_path.iterdir()) == [checkpoint]
 

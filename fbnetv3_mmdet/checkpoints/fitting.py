@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 # The last layers, as long as the number of classes.
 _PER_CLASS = r'(.+\.)?(fc_cls|fc_reg|conv_logits)\.(weight|bias)'
+_MEAN = '.running_mean'
 _LISTED = 100  # names, in an error
 
 
@@ -59,6 +61,60 @@ def without_counters(names: Iterable[str]) -> list[str]:
     return [n for n in names if not n.endswith('.num_batches_tracked')]
 
 
+def match_norms(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    """Return a checkpoint's tensors for a model with another type of norm.
+
+    mmcv names a layer of GN ``gn``, and every other norm ``bn``; D2Go's names
+    do not tell the types apart. Scale and shift of a norm are taken over. GN
+    has no running statistics: a checkpoint's are left out, and a model's
+    start anew. A line in the log says what was done.
+
+    Args:
+        state (dict): State dict of the checkpoint.
+        wanted (dict): State dict of the model.
+    """
+    renamed = {}
+    for theirs, ours in (('bn', 'gn'), ('gn', 'bn')):
+        for name in state.keys() - wanted.keys():
+            other = re.sub(rf'\.{theirs}\.(?=\w+$)', f'.{ours}.', name)
+            if f'{other.rpartition(".")[0]}.weight' in wanted:
+                renamed[name] = other
+    layers = {other.rpartition('.')[0] for other in renamed.values()}
+    statistics = {}
+    if not any(name.endswith(_MEAN) for name in state):  # of GN
+        taken = {renamed.get(name, name) for name in state}
+        layers |= {
+            name.removesuffix(_MEAN)
+            for name in wanted
+            if name.endswith(_MEAN)
+            and f'{name.removesuffix(_MEAN)}.weight' in taken
+        }
+        statistics = {
+            name: value
+            for name, value in wanted.items()
+            if name.rpartition('.')[0] in layers and name not in taken
+        }
+    if not layers:
+        return state
+    _say(
+        f'{len(layers)} norms are of another type in the checkpoint: scale '
+        'and shift are taken over, running statistics '
+        + ('start anew' if statistics else 'are left out'),
+        logging.WARNING if statistics else logging.INFO,
+    )
+    matched = OrderedDict(
+        (renamed.get(name, name), value)
+        for name, value in state.items()
+        if renamed.get(name, name) in wanted or name not in renamed
+    )
+    matched.update(statistics)
+    if hasattr(state, '_metadata'):  # by which some modules read old weights
+        matched._metadata = state._metadata  # type: ignore[attr-defined]
+    return matched
+
+
 def fit(
     state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str
 ) -> dict[str, Tensor]:
@@ -76,7 +132,7 @@ def fit(
     Raises:
         ValueError: Tensors are missing or mis-shaped; it lists them.
     """
-    state = _part(state, wanted)
+    state = match_norms(_part(state, wanted), wanted)
     found = compare(state, wanted)
     if found.problem:
         raise ValueError(
@@ -107,7 +163,6 @@ def mark(state: Mapping[str, Tensor], source: str) -> None:
 
     On the tensors themselves, for MMEngine puts them into other dicts.
     """
-    _said.clear()
     for tensor in state.values():
         tensor.checkpoint_source = source  # type: ignore[attr-defined]
 
@@ -119,6 +174,11 @@ def source_of(state: Mapping[str, Tensor]) -> str | None:
 
 
 _said: set[str] = set()
+
+
+def forget_said() -> None:
+    """Say again of the next checkpoint what was said of the last one."""
+    _said.clear()
 
 
 def _say(message: str, level: int) -> None:

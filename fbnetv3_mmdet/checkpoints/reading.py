@@ -18,10 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from ..files import memory_limit
 
 _NUMBERS = '?bhilqBHILQefd'  # NumPy's codes of truth values and real numbers
+_WRAPPER = 'module.'
+_STATES = ('state_dict', 'model', 'ema_state')  # MMEngine's and D2Go's
 _STATISTICS = ('min', 'max', 'mean', 'current')  # methods of HistoryBuffer
 
 
@@ -52,7 +55,8 @@ def read_checkpoint(path: str, map_location: Any = 'cpu') -> Any:
         # a GPU's memory would count too, all that its driver reserves
         on_cpu = str(map_location) == 'cpu'
         with memory_limit() if on_cpu else nullcontext():
-            return torch.load(path, map_location, weights_only=True)
+            file = torch.load(path, map_location, weights_only=True)
+            return _unwrapped(file)
     except FileNotFoundError:
         raise FileNotFoundError(
             f'checkpoint={path!r} does not exist; give the path of a file'
@@ -70,6 +74,19 @@ def read_checkpoint(path: str, map_location: Any = 'cpu') -> Any:
         ) from None
     except Exception as error:  # what is broken may raise anything
         raise ValueError(f'checkpoint={path!r} {_fault(error)}') from None
+
+
+def _unwrapped(file: Any) -> Any:
+    """Take the prefix off names that a wrapper such as DDP has put there."""
+    if isinstance(file, dict):
+        for state in (file, *map(file.get, _STATES)):
+            if isinstance(state, dict) and _is_wrapped(state):
+                consume_prefix_in_state_dict_if_present(state, _WRAPPER)
+    return file
+
+
+def _is_wrapped(state: dict) -> bool:
+    return bool(state) and all(str(k).startswith(_WRAPPER) for k in state)
 
 
 def check_checkpoint(path: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader, checkpoint
 from torch import Tensor, nn
 
-from .fitting import fit, mark, source_of
+from .fitting import fit, forget_said, mark, match_norms, source_of
 from .names import from_d2go, from_timm
 from .reading import allow_training_checkpoints, read_checkpoint
 from .zoo import ZOO, Published, fetch
@@ -47,12 +48,17 @@ def register_schemes() -> None:
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
     """Return what a file holds, unless it could run code."""
+    forget_said()
     return read_checkpoint(str(Path(filename).expanduser()), map_location)
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
     """Return what the file at a URL holds, downloaded the first time."""
-    name = Path(urlsplit(filename).path).name
+    forget_said()
+    path = Path(urlsplit(filename).path)
+    # the same name at another address is another file
+    digest = hashlib.sha256(filename.encode()).hexdigest()[:8]
+    name = f'{path.stem}-{digest}{path.suffix}'
     return read_checkpoint(fetch(Published(filename), name), map_location)
 
 
@@ -65,6 +71,7 @@ def load_from_d2go(filename: str, map_location: Any = None) -> dict:
     """
     # published files are from GPUs, which this machine may not have
     state = read_d2go(filename.removeprefix(_D2GO), map_location or 'cpu')
+    forget_said()
     mark(state, filename)
     return dict(state_dict=state)
 
@@ -77,6 +84,7 @@ def load_from_timm(filename: str, map_location: Any = None) -> dict:
         map_location: Not used; the weights are on the CPU.
     """
     state = read_timm(filename.removeprefix(_TIMM))
+    forget_said()
     mark(state, filename)
     return dict(state_dict=state)
 
@@ -172,9 +180,11 @@ def _load_state_dict(
     logger: Any = None,
 ) -> None:
     """Load weights; those from ``d2go://`` and ``timm://`` must fit."""
+    wrapped = is_model_wrapper(module) or isinstance(module, BaseTTAModel)
+    wanted = (module.module if wrapped else module).state_dict()
     source = source_of(state_dict)
     if source:
-        wrapped = is_model_wrapper(module) or isinstance(module, BaseTTAModel)
-        model = module.module if wrapped else module
-        state_dict = fit(state_dict, model.state_dict(), source)
+        state_dict = fit(state_dict, wanted, source)
+    else:
+        state_dict = match_norms(state_dict, wanted)
     load(module, state_dict, strict, logger)
