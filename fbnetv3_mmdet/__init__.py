@@ -8,38 +8,41 @@ except ModuleNotFoundError as error:
         'pip install "mmdet-fbnetv3[onedl]"'
     ) from error
 
+from .lazy import deferred
 from .mmcv_ops import register_ops
 
 register_ops()  # before anything imports mmcv.ops
 
-from .checkpoints import register_schemes  # noqa: E402
-from .data import DigitScenes  # noqa: E402
-from .models import (  # noqa: E402
-    ExportedDetector,
-    FBNetV3,
-    FBNetV3IS,
-    FBNetV3MaskHead,
-    FBNetV3OD,
-    FBNetV3RoIExtractor,
-    FBNetV3RoIHead,
-    FBNetV3RPNHead,
-    FBNetV3SharedHead,
-)
-from .models.norms import NaiveSyncBN  # noqa: E402
-from .training.ema import D2GoEMA, D2GoEMAHook  # noqa: E402
-from .training.faults import (  # noqa: E402
-    DurableCheckpointHook,
-    ExactResumeHook,
-    FiniteLossHook,
-    StopOnSignalHook,
-    WholeImagesHook,
-    register_atomic_backend,
-)
-from .training.hooks import (  # noqa: E402
-    ChannelsLastHook,
-    CheckSettingsHook,
-    ReuseMemoryHook,
-)
+# MMDetection imports them for lane detection and tracking: two seconds.
+with deferred('imgaug', 'pandas', 'sklearn'):
+    from .checkpoints import register_schemes
+    from .data import DigitScenes
+    from .models import (
+        ExportedDetector,
+        FBNetV3,
+        FBNetV3IS,
+        FBNetV3MaskHead,
+        FBNetV3OD,
+        FBNetV3RoIExtractor,
+        FBNetV3RoIHead,
+        FBNetV3RPNHead,
+        FBNetV3SharedHead,
+    )
+    from .models.norms import NaiveSyncBN
+    from .training.ema import D2GoEMA, D2GoEMAHook
+    from .training.faults import (
+        DurableCheckpointHook,
+        ExactResumeHook,
+        FiniteLossHook,
+        StopOnSignalHook,
+        WholeImagesHook,
+        register_atomic_backend,
+    )
+    from .training.hooks import (
+        ChannelsLastHook,
+        CheckSettingsHook,
+        ReuseMemoryHook,
+    )
 
 register_schemes()
 register_atomic_backend()

@@ -14,7 +14,6 @@ from typing import NoReturn
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor
 
 
@@ -86,6 +85,8 @@ def nms(
     boxes = boxes.float()
     boxes = torch.cat((boxes[:, :2], boxes[:, 2:] + offset), 1)
     threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()
+    import torchvision  # here: it loads torch's compiler, a second or two
+
     return torchvision.ops.nms(boxes, scores.float(), threshold)
 
 
@@ -188,6 +189,8 @@ def _roi_align(
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
+    import torchvision
+
     input = _float(input)
     size = (aligned_height, aligned_width)
     return torchvision.ops.roi_align(
