@@ -135,3 +135,10 @@ def test_norm_eval_keeps_statistics_but_trains_weights():
     assert not torch.equal(
         model.stage1[0].pw.conv.weight, before['stage1.0.pw.conv.weight']
     )
+
+
+@pytest.mark.parametrize('kind', ['BN', 'NaiveSyncBN'])
+def test_torch_fx_traces_it(kind):
+    model = FBNetV3('FBNetV3_A', norm_cfg=dict(type=kind)).eval()
+    x = torch.randn(1, 3, 64, 64)
+    assert torch.equal(torch.fx.symbolic_trace(model)(x)[0], model(x)[0])

@@ -98,11 +98,13 @@ def test_squeeze_excite_gates_the_raw_depthwise_output():
     torch.testing.assert_close(block(x), x + 0.5 * x / (1 + 1e-5) ** 0.5)
 
 
-def test_checkpointing_changes_no_gradient():
+@pytest.mark.parametrize('kind', ['BN', 'NaiveSyncBN'])
+def test_checkpointing_changes_neither_gradients_nor_statistics(kind):
     torch.manual_seed(0)
     rows = (Row('ir_se', 3, 8, 1, 2, 2),)
-    plain = build_stage(rows, 8, BN)
-    saving = build_stage(rows, 8, BN, with_cp=True)
+    norm_cfg = dict(type=kind)
+    plain = build_stage(rows, 8, norm_cfg)
+    saving = build_stage(rows, 8, norm_cfg, with_cp=True)
     saving.load_state_dict(plain.state_dict())
     grads = []
     for stage in (plain, saving):
@@ -113,6 +115,9 @@ def test_checkpointing_changes_no_gradient():
         grads.append([x.grad, *(p.grad for p in stage.parameters())])
     for one, other in zip(*grads, strict=True):
         torch.testing.assert_close(one, other)
+    statistics = plain.state_dict(), saving.state_dict()
+    for name, value in statistics[0].items():
+        assert torch.equal(value, statistics[1][name]), name
 
 
 def test_groups_that_do_not_divide_name_the_layer():

@@ -135,6 +135,26 @@ def test_large_logits_are_ranked(head):
     assert found.scores[:4].tolist() == pytest.approx([1, 1, 1, 2e-9], rel=0.1)
 
 
+@pytest.mark.parametrize('value', [math.inf, math.nan])
+def test_one_broken_logit_spoils_no_other(value, head):
+    logits, deltas = random_maps(0, 1e-3)
+    logits[0].fill_(-20.0)
+    for x, logit in ((4, 2.0), (10, value), (16, 1.0)):
+        logits[0][0, 0, 7, x] = logit
+    (found,) = head.predict_by_feat(
+        logits, deltas, batch_img_metas=[dict(img_shape=(224, 320))]
+    )
+    centres = found.bboxes[:3].reshape(3, 2, 2).mean(1).tolist()
+    sigmoids = [1 / (1 + math.exp(-2)), 1 / (1 + math.exp(-1))]
+    broken = value == math.inf  # the best of all; what is undefined is none
+    assert centres[broken : 2 + broken] == [[64, 112], [256, 112]]
+    scores = found.scores[broken : 2 + broken].tolist()
+    assert scores == pytest.approx(sigmoids, rel=1e-5)
+    assert found.scores.isfinite().all()
+    if broken:
+        assert centres[0] == [160, 112] and found.scores[0] > scores[0]
+
+
 def test_anchors_in_the_padding_of_a_batch_are_background(head):
     metas = [
         dict(pad_shape=(224, width), batch_input_shape=(224, 320))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..archs import Arch, Rows, get_arch
-from .norms import check_norm_cfg
+from .norms import check_norm_cfg, fixed_statistics
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
@@ -126,7 +127,7 @@ class InvertedResidual(nn.Module):
         style = STYLES[op.removesuffix('_se')]
         hidden = make_divisible(in_channels * expand)
         self.with_cp = with_cp
-        self.upscale = float(max(-stride, 1))
+        self.up = nn.Upsample(scale_factor=-stride) if stride < 0 else None
         self.residual = in_channels == out_channels and stride == 1
         self.pw = None
         if hidden != in_channels:
@@ -155,13 +156,20 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block."""
         if self.with_cp and x.requires_grad:
-            return checkpoint(self._forward, x, use_reentrant=False)
+            # the first pass has updated the running statistics
+            contexts = nullcontext(), fixed_statistics(self)
+            return checkpoint(
+                self._forward,
+                x,
+                use_reentrant=False,
+                context_fn=lambda: contexts,
+            )
         return self._forward(x)
 
     def _forward(self, x: Tensor) -> Tensor:
         y = x if self.pw is None else self.pw(x)
-        if self.upscale > 1:
-            y = F.interpolate(y, scale_factor=self.upscale, mode='nearest')
+        if self.up is not None:
+            y = self.up(y)
         y = self.dw(y)
         if self.se is not None:
             y = self.se(y)

@@ -1,5 +1,9 @@
 """The one place that knows norm types: NaiveSyncBN, checks, freezing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Real
+
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_world_size
@@ -51,7 +55,8 @@ class NaiveSyncBN(nn.BatchNorm2d):
         Input and output (N, C, H, W); N, H, W may differ between workers.
 
     Raises:
-        ValueError: ``stats_mode`` is neither '' nor 'N'.
+        ValueError: ``stats_mode`` is neither '' nor 'N', or ``momentum`` no
+            number from 0 to 1.
 
     Source: detectron2 ``NaiveSyncBatchNorm``, which D2Go's block library
     repeats. Theirs refuses an empty batch where ``stats_mode`` is ''.
@@ -70,8 +75,18 @@ class NaiveSyncBN(nn.BatchNorm2d):
                 "workers weigh the same) or 'N' (a worker weighs as many "
                 "images as it has); leave it out for '', the default"
             )
+        # None, a plain average in nn.BatchNorm2d, is none over workers
+        if not isinstance(momentum, Real) or not 0 <= momentum <= 1:
+            raise ValueError(
+                f'momentum={momentum!r} of NaiveSyncBN, the weight of a new '
+                'batch in the running statistics, must be a number from 0 to '
+                '1; leave it out for 0.1, the default'
+            )
         super().__init__(num_features, eps, momentum)
         self.stats_mode = stats_mode
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        """Take what convolutions give: torch.fx cannot trace a check."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Normalise ``input`` (N, C, H, W)."""
@@ -163,6 +178,27 @@ def set_norm_eval(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, _BatchNorm):
             layer.eval()
+
+
+@contextmanager
+def fixed_statistics(module: nn.Module) -> Iterator[None]:
+    """Leave running statistics as they are, whatever is normalised inside.
+
+    A layer in training mode still normalises by its batch: outputs and
+    gradients are the same.
+    """
+    layers = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    kept = [layer._buffers for layer in layers]
+    for layer, buffers in zip(layers, kept, strict=True):
+        layer._buffers = {
+            name: value if value is None else value.clone()
+            for name, value in buffers.items()
+        }
+    try:
+        yield
+    finally:
+        for layer, buffers in zip(layers, kept, strict=True):
+            layer._buffers = buffers
 
 
 def freeze(module: nn.Module) -> None:

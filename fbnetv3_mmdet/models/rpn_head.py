@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.registry import MODELS
 from mmengine.structures import InstanceData
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 from ..archs import Arch, head_rows
 from .layers import build_stage, scale_channels, trunk_channels
 
-# Boxes that NMS looks at first, for each proposal wanted: in photographs and
-# drawn scenes, 30 proposals were found among the best 32 to 81 boxes.
-FIRST = 5
+# In photographs and drawn scenes, 30 proposals were found among the best 32 to
+# 81 boxes.
+NMS_BOXES_PER_PROPOSAL = 5
+MIN_LOGIT = -1e4
 
 
 @MODELS.register_module()
@@ -111,8 +113,13 @@ class FBNetV3RPNHead(RPNHead):
             return super()._predict_by_feat_single(
                 cls_score_list, *args, **kwargs
             )
-        best = max(logits.max() for logits in cls_score_list)
-        shifted = [logits - best for logits in cls_score_list]
+        # one infinite or undefined logit must not spoil the others
+        known = [x.masked_fill(x.isnan(), -torch.inf) for x in cls_score_list]
+        infinite = max(x.max() for x in known) == torch.inf
+        finite = [x.masked_fill(x == torch.inf, -torch.inf) for x in known]
+        best = max(x.max() for x in finite).clamp(min=MIN_LOGIT)
+        best = best + infinite  # above all others
+        shifted = [x.clamp(max=best) - best for x in known]
         found = super()._predict_by_feat_single(shifted, *args, **kwargs)
         found.scores = (found.scores.logit() + best).sigmoid()
         return found
@@ -127,8 +134,9 @@ class FBNetV3RPNHead(RPNHead):
         is the beginning of what it keeps of all.
         """
         wanted = cfg.max_per_img
-        if len(results) > FIRST * wanted and _best_first(results, cfg):
-            few = results[: FIRST * wanted]
+        first = NMS_BOXES_PER_PROPOSAL * wanted
+        if len(results) > first and _best_first(results, cfg):
+            few = results[:first]
             found = super()._bbox_post_process(few, cfg, **kwargs)
             if len(found) == wanted:
                 return found
