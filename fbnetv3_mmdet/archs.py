@@ -9,6 +9,8 @@ and, in lower case, those of timm's classifiers (``timm.models.mobilenetv3`` at
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple
 # without: as D2Go builds them, with ReLU, then as timm does, with hard-swish.
 OPS = ('conv', 'ir', 'ir_se', 'conv_hs', 'mb', 'mb_se')
 PARTS = ('rpn', 'bbox', 'mask', 'kpts')
+MAX_FILE = 1 << 20  # bytes, of a JSON file of rows
 
 
 class Row(NamedTuple):
@@ -218,34 +221,18 @@ H_C5 = (
     Row('ir_se', 5, 480, 1, 3, 6),
 )
 
-# timm's trunks: the stages of strides 2, 4, 8, 16, 32.
-TIMM_B = (
-    (Row('conv_hs', 3, 16, 2, 1), Row('mb', 3, 16, 1, 2)),
-    (Row('mb', 5, 24, 2, 1, 4), Row('mb', 5, 24, 1, 3, 2)),
-    (Row('mb_se', 5, 40, 2, 1, 5), Row('mb_se', 5, 40, 1, 4, 3)),
-    (Row('mb', 5, 72, 2, 1, 5), Row('mb', 3, 72, 1, 4, 3),
-     Row('mb_se', 3, 120, 1, 1, 5), Row('mb_se', 5, 120, 1, 5, 3)),
-    (Row('mb_se', 3, 184, 2, 1, 6), Row('mb_se', 5, 184, 1, 5, 4),
-     Row('mb_se', 5, 224, 1, 1, 6), Row('conv_hs', 1, 1344, 1, 1)),
-)
-TIMM_D = (
-    (Row('conv_hs', 3, 24, 2, 1), Row('mb', 3, 16, 1, 2)),
-    (Row('mb', 3, 24, 2, 1, 5), Row('mb', 3, 24, 1, 5, 2)),
-    (Row('mb_se', 5, 40, 2, 1, 4), Row('mb_se', 3, 40, 1, 4, 3)),
-    (Row('mb', 3, 72, 2, 1, 5), Row('mb', 3, 72, 1, 4, 3),
-     Row('mb_se', 3, 128, 1, 1, 5), Row('mb_se', 5, 128, 1, 6, 3)),
-    (Row('mb_se', 3, 208, 2, 1, 6), Row('mb_se', 5, 208, 1, 5, 5),
-     Row('mb_se', 5, 240, 1, 1, 6), Row('conv_hs', 1, 1440, 1, 1)),
-)
-TIMM_G = (
-    (Row('conv_hs', 3, 32, 2, 1), Row('mb', 3, 24, 1, 3)),
-    (Row('mb', 5, 40, 2, 1, 4), Row('mb', 5, 40, 1, 4, 2)),
-    (Row('mb_se', 5, 56, 2, 1, 4), Row('mb_se', 5, 56, 1, 4, 3)),
-    (Row('mb', 5, 104, 2, 1, 5), Row('mb', 3, 104, 1, 4, 3),
-     Row('mb_se', 3, 160, 1, 1, 5), Row('mb_se', 5, 160, 1, 8, 3)),
-    (Row('mb_se', 3, 264, 2, 1, 6), Row('mb_se', 5, 264, 1, 6, 5),
-     Row('mb_se', 5, 288, 1, 2, 6), Row('conv_hs', 1, 1728, 1, 1)),
-)
+
+def _as_timm(trunk: tuple[Rows, ...]) -> tuple[Rows, ...]:
+    """Return the trunk as timm has it: its ops, and a convolution at the end.
+
+    That has six times the channels of the last block, as if it expanded them.
+    """
+    ops = dict(conv='conv_hs', ir='mb', ir_se='mb_se')
+    *stages, last = (
+        tuple(row._replace(op=ops[row.op]) for row in rows) for rows in trunk
+    )
+    head = Row('conv_hs', 1, 6 * last[-1].channels, 1, 1)
+    return (*stages, (*last, head))
 
 
 ARCHS: dict[str, Arch] = {
@@ -284,9 +271,9 @@ ARCHS: dict[str, Arch] = {
         (*G, G_C5), (_last_row(G)[0]._replace(repeats=1),), G_C5,
         UP_FPN, UP_192),
     'FBNetV3_H': Arch(H, _last_row(H), H_C5),
-    'fbnetv3_b': Arch(TIMM_B),
-    'fbnetv3_d': Arch(TIMM_D),
-    'fbnetv3_g': Arch(TIMM_G),
+    'fbnetv3_b': Arch(_as_timm((*B, B_C5))),
+    'fbnetv3_d': Arch(_as_timm((*D, D_C5))),
+    'fbnetv3_g': Arch(_as_timm((*G, G_C5))),
 }
 
 # fmt: on
@@ -296,10 +283,11 @@ def get_arch(arch: str | Mapping[str, Any] | Arch) -> Arch:
     """Return an architecture by name, or check one given as data.
 
     Args:
-        arch: Key of ``ARCHS``, an :class:`Arch`, or its fields as a dict:
+        arch: Key of ``ARCHS``; an :class:`Arch`; its fields as a dict:
             ``trunk`` a list of stages, each a list of rows; ``rpn``, ``bbox``,
             ``mask``, ``kpts`` lists of rows; a row a dict with the fields of
-            :class:`Row` (or a sequence in their order).
+            :class:`Row` (or a sequence in their order); or the path of a
+            ``.json`` file that holds such a dict.
 
     Raises:
         ValueError: The name is unknown, or a field of the data is wrong.
@@ -308,11 +296,13 @@ def get_arch(arch: str | Mapping[str, Any] | Arch) -> Arch:
         return arch
     if isinstance(arch, Mapping):
         return _arch_from_dict(arch)
+    if isinstance(arch, str) and arch.endswith('.json'):
+        return _arch_from_file(arch)
     if not isinstance(arch, str) or arch not in ARCHS:
         raise ValueError(
             f'arch={arch!r} is not an FBNetV3 architecture; choose one of '
-            f'{sorted(ARCHS)}, give a dict with trunk, rpn and bbox rows, or '
-            'add it to fbnetv3_mmdet/archs.py'
+            f'{sorted(ARCHS)}, or give rows of your own: a dict with trunk, '
+            'rpn and bbox, or the path of a .json file with these keys'
         )
     return ARCHS[arch]
 
@@ -335,6 +325,60 @@ def head_rows(arch: str | Mapping[str, Any] | Arch, part: str) -> Rows:
             f'give an architecture as a dict with {part!r} rows'
         )
     return rows
+
+
+def make_divisible(value: float, divisor: int = 8) -> int:
+    """Round a channel count half up to a multiple of ``divisor``.
+
+    Never below ``divisor``, nor more than 5 % below ``value``.
+    Source: mobile_cv's and timm's rule for FBNetV3; mmdet allows 10 %.
+    """
+    channels = int(value)
+    if channels % divisor:
+        channels = max(math.floor(value / divisor + 0.5), 1) * divisor
+        if channels < 0.95 * value:
+            channels += divisor
+    return max(channels, divisor)
+
+
+def scale_channels(channels: int, width: float) -> int:
+    """Return a row's output channels under a width multiplier.
+
+    A width of 1 leaves the table's figure as it is (D2Go's SCALE_FACTOR).
+    """
+    return channels if width == 1 else make_divisible(int(channels * width))
+
+
+def trunk_channels(arch: str | Mapping | Arch, width: float) -> int:
+    """Return the channels of an architecture's last stage."""
+    return trunk_features(arch, width)[-1][1]
+
+
+def trunk_features(
+    arch: str | Mapping[str, Any] | Arch, width: float = 1.0
+) -> list[tuple[int, int]]:
+    """Return stride and channels of the output of each stage of a trunk."""
+    features, stride = [], 1
+    for rows in get_arch(arch).trunk:
+        stride *= math.prod(row.stride for row in rows)
+        features.append((stride, scale_channels(rows[-1].channels, width)))
+    return features
+
+
+def _arch_from_file(path: str) -> Arch:
+    """Read rows from a JSON file, which may be of anybody's."""
+    try:
+        with open(path, 'rb') as file:
+            data = json.loads(file.read(MAX_FILE + 1)[:MAX_FILE])
+        if not isinstance(data, Mapping):
+            raise ValueError(f'it holds a {type(data).__name__}, no object')
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f'arch={path!r} is no readable JSON file of rows: {error}; give '
+            'the path of one, from where the command is run, with the keys '
+            f'{list(Arch._fields)}'
+        ) from error
+    return _arch_from_dict(data)
 
 
 def _arch_from_dict(data: Mapping[str, Any]) -> Arch:

@@ -1,5 +1,7 @@
 """The table against D2Go's, and architectures given as data."""
 
+import json
+
 import pytest
 
 from fbnetv3_mmdet.archs import ARCHS, Arch, Row, get_arch, head_rows
@@ -84,3 +86,28 @@ def test_missing_trunk_is_named():
 def test_head_without_rows_lists_who_has_them():
     with pytest.raises(ValueError, match="'FBNetV3_B' has no 'mask' rows"):
         head_rows('FBNetV3_B', 'mask')
+
+
+def test_rows_in_a_file_are_those_of_a_dict(tmp_path):
+    rows = dict(trunk=[[['conv', 3, 16, 2, 1]]], rpn=[['ir', 3, 16, 1, 1]])
+    path = tmp_path / 'mine.json'
+    path.write_text(json.dumps(rows))
+    assert get_arch(str(path)) == get_arch(rows)
+
+
+@pytest.mark.parametrize(
+    'content',
+    ['', '[]', '7', '{"trunk": []', '[' * 100_000, '{"trunk": [[1]]}'],
+    ids=range(6),
+)
+def test_a_file_without_rows_is_named(content, tmp_path):
+    path = tmp_path / 'mine.json'
+    path.write_text(content)
+    with pytest.raises(ValueError, match='arch') as caught:
+        get_arch(str(path))
+    assert '\n' not in str(caught.value)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(ValueError, match="arch='none.json' is no readable"):
+        get_arch('none.json')

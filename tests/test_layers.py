@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from fbnetv3_mmdet.archs import ARCHS, PARTS, Row
-from fbnetv3_mmdet.models.layers import (
-    InvertedResidual,
-    build_stage,
+from fbnetv3_mmdet.archs import (
+    ARCHS,
+    PARTS,
+    Row,
     make_divisible,
     scale_channels,
 )
+from fbnetv3_mmdet.models.layers import InvertedResidual, build_stage
 
 BN = dict(type='BN')
 PARAMS = Path(__file__).parent / 'data/arch_params.tsv'

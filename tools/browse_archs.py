@@ -2,30 +2,22 @@
 
 Examples:
     python tools/browse_archs.py
-    python tools/browse_archs.py --arch FBNetV3_A FBNetV3_G --size 320 320
+    python tools/browse_archs.py --arch FBNetV3_A mine.json --size 320 320
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import operator
 from collections.abc import Sequence
-from itertools import accumulate, chain
 from pathlib import Path
 
-import torch
 from terminaltables import GithubFlavoredMarkdownTable
-from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
 
-from fbnetv3_mmdet.archs import ARCHS, PARTS, Rows, get_arch
+from fbnetv3_mmdet.archs import ARCHS, PARTS, trunk_features
+from fbnetv3_mmdet.costs import CELLS, REGIONS, costs
 from fbnetv3_mmdet.errors import user_errors
-from fbnetv3_mmdet.models.layers import build_stage
 
-REGIONS = 30  # what D2Go's C4 detectors propose for an image
-CELLS = dict(bbox=6, mask=14, kpts=6)  # resolution of the pooler
 FPN_CHANNELS = 128  # D2Go's, and what the heads of `*_fpn` work on
 FPN_STRIDES = (4, 8, 16, 32, 64)
 
@@ -34,8 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = _parse(argv)
     with user_errors():
-        names = tqdm(args.arch, 'Measuring', leave=False, disable=None)
-        archs = [measure(name, args.size) for name in names]
+        archs = [measure(name, args.size) for name in args.arch]
         if args.json:
             Path(args.json).write_text(json.dumps(archs, indent=1) + '\n')
     print(_table(archs))
@@ -52,7 +43,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs='+',
         default=list(ARCHS),
         metavar='NAME',
-        help='architectures to print (default: all)',
+        help='architectures to print, names or JSON files of rows '
+        '(default: all)',
     )
     parser.add_argument(
         '--size',
@@ -72,7 +64,7 @@ def measure(name: str, size: Sequence[int]) -> dict:
     """Return what the table says of one architecture.
 
     Args:
-        name: Key of ``ARCHS``.
+        name: Key of ``ARCHS``, or the path of a JSON file of rows.
         size: Height and width of the image in pixels.
 
     Returns:
@@ -83,46 +75,14 @@ def measure(name: str, size: Sequence[int]) -> dict:
     Raises:
         ValueError: ``name`` is unknown, or ``size`` is not positive.
     """
-    arch = get_arch(name)
-    if min(size) < 1:
-        raise ValueError(
-            f'size={tuple(size)} of the image must be a height and a width '
-            'of at least 1 pixel each; leave it out for 224 320'
-        )
-    channels = [rows[-1].channels for rows in arch.trunk]
-    factors = [math.prod(row.stride for row in rows) for rows in arch.trunk]
-    strides = list(accumulate(factors, operator.mul))
-    width, levels = channels[-1], strides[-1:]
-    if name.endswith('_fpn'):
-        width, levels = FPN_CHANNELS, FPN_STRIDES
-    inputs = {
-        'trunk': [(1, 3, *size)],
-        'rpn': [(1, width, *(-(-side // s) for side in size)) for s in levels],
-    } | {part: [(REGIONS, width, n, n)] for part, n in CELLS.items()}
-    rows = arch._asdict() | {'trunk': tuple(chain(*arch.trunk))}
+    pyramid = dict(levels=FPN_STRIDES, in_channels=FPN_CHANNELS)
+    parts = costs(name, size, **(pyramid if name.endswith('_fpn') else {}))
+    stages = [dict(stride=s, channels=c) for s, c in trunk_features(name)]
     return dict(
         arch=name,
-        stages=[
-            dict(stride=s, channels=c)
-            for s, c in zip(strides, channels, strict=True)
-        ],
-        parts={
-            part: _cost(rows[part], inputs[part])
-            for part in arch._fields
-            if rows[part]
-        },
+        stages=stages,
+        parts={part: cost._asdict() for part, cost in parts.items()},
     )
-
-
-def _cost(rows: Rows, shapes: list[tuple[int, ...]]) -> dict[str, int]:
-    """Return the parameters of a part, and its MACs for all the inputs."""
-    with torch.device('meta'), torch.no_grad():  # shapes, no arithmetic
-        part = build_stage(rows, shapes[0][1], dict(type='BN')).eval()
-        with FlopCounterMode(display=False) as counter:
-            for shape in shapes:
-                part(torch.empty(shape))
-    params = sum(p.numel() for p in part.parameters())
-    return dict(params=params, macs=counter.get_total_flops() // 2)
 
 
 def _table(archs: list[dict]) -> str:

@@ -8,8 +8,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ..archs import Arch, get_arch
-from .layers import build_stage, scale_channels
+from ..archs import Arch, get_arch, scale_channels
+from .layers import build_stage
 from .norms import freeze, set_norm_eval
 
 

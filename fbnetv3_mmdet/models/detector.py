@@ -8,8 +8,7 @@ from typing import Any
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.registry import MODELS
 
-from ..archs import Arch, get_arch
-from .layers import scale_channels
+from ..archs import Arch, trunk_features
 
 ARCH_PARTS = (  # the types that are built of an architecture's rows
     'FBNetV3',
@@ -119,10 +118,9 @@ def _feature_channels(backbone: Any) -> dict[str, list[int]]:
     """Return a neck's ``in_channels``, if the backbone is one of ours."""
     if not isinstance(backbone, Mapping) or 'arch' not in backbone:
         return {}
-    trunk = get_arch(backbone['arch']).trunk
-    width = backbone.get('width', 1.0)
-    channels = [scale_channels(rows[-1].channels, width) for rows in trunk]
-    indices = backbone.get('out_indices', (len(trunk) - 1,))
+    features = trunk_features(backbone['arch'], backbone.get('width', 1.0))
+    channels = [channels for _, channels in features]
+    indices = backbone.get('out_indices', (len(channels) - 1,))
     try:
         return dict(in_channels=[channels[i] for i in sorted(indices)])
     except (IndexError, TypeError):  # which the backbone says better

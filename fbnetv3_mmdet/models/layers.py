@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import NamedTuple
 
@@ -15,35 +14,8 @@ from mmengine.model import Sequential
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..archs import Arch, Rows, get_arch
+from ..archs import Rows, make_divisible, scale_channels
 from .norms import check_norm_cfg, fixed_statistics
-
-
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """Round a channel count half up to a multiple of ``divisor``.
-
-    Never below ``divisor``, nor more than 5 % below ``value``.
-    Source: mobile_cv's and timm's rule for FBNetV3; mmdet allows 10 %.
-    """
-    channels = int(value)
-    if channels % divisor:
-        channels = max(math.floor(value / divisor + 0.5), 1) * divisor
-        if channels < 0.95 * value:
-            channels += divisor
-    return max(channels, divisor)
-
-
-def scale_channels(channels: int, width: float) -> int:
-    """Return a row's output channels under a width multiplier.
-
-    A width of 1 leaves the table's figure as it is (D2Go's SCALE_FACTOR).
-    """
-    return channels if width == 1 else make_divisible(int(channels * width))
-
-
-def trunk_channels(arch: str | Mapping | Arch, width: float) -> int:
-    """Return the channels of an architecture's last stage."""
-    return scale_channels(get_arch(arch).trunk[-1][-1].channels, width)
 
 
 class Style(NamedTuple):

@@ -8,8 +8,8 @@ from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from ..archs import Arch, head_rows
-from .layers import build_stage, scale_channels, trunk_channels
+from ..archs import Arch, head_rows, scale_channels, trunk_channels
+from .layers import build_stage
 
 
 @MODELS.register_module()

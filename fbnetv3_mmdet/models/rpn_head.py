@@ -10,8 +10,8 @@ from mmdet.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ..archs import Arch, head_rows
-from .layers import build_stage, scale_channels, trunk_channels
+from ..archs import Arch, head_rows, scale_channels, trunk_channels
+from .layers import build_stage
 
 # In photographs and drawn scenes, 30 proposals were found among the best 32 to
 # 81 boxes.

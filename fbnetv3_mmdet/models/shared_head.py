@@ -9,8 +9,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ..archs import Arch, head_rows
-from .layers import build_stage, scale_channels, trunk_channels
+from ..archs import Arch, head_rows, scale_channels, trunk_channels
+from .layers import build_stage
 from .norms import freeze, set_norm_eval
 
 

@@ -1,16 +1,19 @@
 """Rules for the FBNetV3 modules of a model."""
 
 import copy
-import math
 from collections.abc import Iterator, Mapping
-from itertools import accumulate
-from operator import mul
 from typing import Any
 
 import torch
 from mmdet.registry import MODELS
 
-from ...archs import get_arch, head_rows
+from ...archs import (
+    get_arch,
+    head_rows,
+    scale_channels,
+    trunk_channels,
+    trunk_features,
+)
 from ...models import (
     FBNetV3,
     FBNetV3MaskHead,
@@ -19,7 +22,6 @@ from ...models import (
     FBNetV3SharedHead,
 )
 from ...models.detector import SHARED, share_settings
-from ...models.layers import scale_channels, trunk_channels
 from .building import named_errors
 from .classes import defaults_of
 from .keys import refuse_unknown
@@ -206,13 +208,7 @@ def _backbone_features(cfg: Mapping) -> tuple[Any, list[tuple[int, int]]]:
     if _kind(backbone) is not FBNetV3:
         return None, []
     settings = defaults_of(FBNetV3) | backbone
-    stages = get_arch(settings['arch']).trunk
-    strides = accumulate((_stride(stage) for stage in stages), mul)
-    channels = (
-        scale_channels(stage[-1].channels, settings['width'])
-        for stage in stages
-    )
-    features = list(zip(strides, channels, strict=True))
+    features = trunk_features(settings['arch'], settings['width'])
     indices = settings['out_indices']
     return indices, [features[i] for i in sorted(indices)]
 
@@ -222,7 +218,3 @@ def _kind(node: Any) -> Any:
     kind = node.get('type') if isinstance(node, Mapping) else None
     name = kind.rpartition('.')[2] if isinstance(kind, str) else None
     return {part.__name__: part for part in PARTS}.get(name, kind)
-
-
-def _stride(stage: tuple) -> int:
-    return math.prod(row.stride for row in stage)
