@@ -15,13 +15,13 @@ from mmcv import ops  # isort: skip
 
 def test_missing_op_raises_its_name_and_the_remedy(monkeypatch):
     # also where a compiled extension is installed
-    module = importlib.import_module('mmcv.ops.deform_conv')
+    module = importlib.import_module('mmcv.ops.carafe')
     monkeypatch.setattr(module, 'ext_module', ext)
-    maps, offset = torch.zeros(1, 2, 5, 5), torch.zeros(1, 18, 3, 3)
+    maps, masks = torch.zeros(1, 2, 5, 5), torch.zeros(1, 9, 10, 10)
     with pytest.raises(RuntimeError) as error:
-        ops.deform_conv2d(maps, offset, torch.zeros(2, 2, 3, 3))
+        ops.carafe(maps, masks, 3, 1, 2)
     message = str(error.value)
-    assert 'deform_conv_forward' in message and '\n' not in message
+    assert 'carafe_forward' in message and '\n' not in message
     assert f'install an mmcv compiled for torch {torch.__version__}' in message
 
 

@@ -16,6 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .deform import (  # noqa: F401  mmcv asks this module for them
+    deform_conv_backward_input,
+    deform_conv_backward_parameters,
+    deform_conv_forward,
+    modulated_deform_conv_backward,
+    modulated_deform_conv_forward,
+    ms_deform_attn_backward,
+    ms_deform_attn_forward,
+)
+
 
 def __getattr__(name: str) -> Callable:
     """Answer every op's name, for mmcv asks for all when it is imported."""
