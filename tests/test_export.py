@@ -1,9 +1,8 @@
 """tools/export.py and what it writes, next to MMDetection's inference."""
 
+import copy
 import json
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,14 @@ from mmengine.config import Config
 from PIL import Image
 from random_detector import CONFIG, silence_on_black
 
-from fbnetv3_mmdet.deploy.verify import compare, rounding_decides
-from fbnetv3_mmdet.inference import Detector
+from fbnetv3_mmdet.deploy import verify
+from fbnetv3_mmdet.deploy.graph import ExportableDetector
+from fbnetv3_mmdet.deploy.verify import (
+    compare,
+    differences,
+    rounding_decides,
+)
+from fbnetv3_runtime import Detector, Result
 
 TOOL = Path(__file__).resolve().parents[1] / 'tools' / 'export.py'
 MASKS = CONFIG.replace('faster-rcnn', 'mask-rcnn')
@@ -51,7 +56,7 @@ def masks(tmp_path_factory):
 @pytest.mark.parametrize('size', SIZES, ids=str)
 def test_boxes_are_mmdetections(boxes, size):
     image, expected = stable_picture(boxes.original, *size)
-    assert len(set(expected['labels'])) > 1
+    assert len(set(expected.labels)) > 1
     for backend in BACKENDS:
         assert_equal(boxes.find(backend, image), expected)
 
@@ -63,7 +68,7 @@ def test_boxes_are_mmdetections(boxes, size):
 )
 def test_masks_are_mmdetections(masks, size):
     image, expected = stable_picture(masks.original, *size)
-    assert expected['masks'].any() and not expected['masks'].all()
+    assert expected.masks.any() and not expected.masks.all()
     for backend in BACKENDS:
         assert_equal(masks.find(backend, image), expected)
 
@@ -73,12 +78,12 @@ def test_masks_are_mmdetections(masks, size):
 def test_nothing_is_found_where_nothing_is(kind, backend, request):
     exported = request.getfixturevalue(kind)
     image = np.zeros((224, 320, 3), np.uint8)
-    assert len(reference(exported.original, image)['boxes']) == 0
+    assert len(reference(exported.original, image).boxes) == 0
     found = exported.find(backend, image)
-    assert found['boxes'].shape == (0, 4)
-    assert found['scores'].shape == found['labels'].shape == (0,)
+    assert found.boxes.shape == (0, 4)
+    assert found.scores.shape == found.labels.shape == (0,)
     if kind == 'masks':
-        assert found['masks'].shape == (0, 224, 320)
+        assert found.masks.shape == (0, 224, 320)
 
 
 def test_file_is_standard_and_whole(boxes):
@@ -143,7 +148,7 @@ def test_tool_writes_a_file_of_fixed_size(boxes, tmp_path, capsys):
     assert lines[0] == (f'{target}: {megabytes}, 1.69 M parameters, opset 18')
     assert lines[1].startswith('operators: 68 Conv, ')
     assert lines[2] == 'input: image uint8 (1, 224, 320, 3)'
-    count = len(expected['boxes'])
+    count = len(expected.boxes)
     assert f'{image}: {count} detections, largest differences' in lines[4]
     assert [file.name for file in target.parent.iterdir()] == ['fixed.onnx']
     assert metadata(target)['size'] == [224, 320]
@@ -155,13 +160,30 @@ def test_tool_writes_a_file_of_fixed_size(boxes, tmp_path, capsys):
 
 def test_a_wrong_file_is_told_from_rounding(boxes):
     image, expected = stable_picture(boxes.original, 224, 320)
-    detector = Detector(Config.fromfile(CONFIG), boxes.checkpoint, 'cpu')
-    same = compare(boxes.path, detector, image)
-    assert same.negligible and same.detections == len(expected['boxes'])
+    run, model = Detector(boxes.path), copy.deepcopy(boxes.original)
+    same = compare(run, model, image)
+    assert same.negligible and same.detections == len(expected.boxes)
     with torch.no_grad():
-        detector.model.roi_head.bbox_head.fc_cls.bias[3] += 1e-2
-    assert not compare(boxes.path, detector, image).negligible
-    assert not rounding_decides(detector, image)
+        model.roi_head.bbox_head.fc_cls.bias[3] += 1e-2
+    assert not compare(run, model, image).negligible
+    assert not rounding_decides(model, image)
+
+
+def test_differences_are_those_of_the_nearest_of_each_class():
+    boxes = np.float32([[0, 0, 10, 10], [0, 0, 10, 10], [50, 50, 60, 60]])
+    masks = np.zeros((3, 4, 4), bool)
+    masks[2, :2] = True  # 8 pixels
+    expected = Result(boxes, np.float32([0.9, 0.8, 0.7]), np.array([0, 1, 0]),
+                      [], masks)  # fmt: skip
+    order = [2, 1, 0]
+    found = Result(*(part[order] for part in expected[:3]), [], masks[order])
+    assert differences(found, expected) == (3, 0, 0, 0)
+    found.boxes[0, 3] += 2
+    found.scores[1] -= 0.25
+    found.masks[0, 0, 0] = False
+    assert differences(found, expected) == (3, 2, 0.25, 1 / 8)
+    found.labels[0] = 1
+    assert differences(found, expected).boxes == np.inf
 
 
 def test_what_rounding_decides_is_written_and_said(tmp_path, capsys):
@@ -176,22 +198,46 @@ def test_what_rounding_decides_is_written_and_said(tmp_path, capsys):
     assert onnx.load(target).graph.output[0].name == 'boxes'
 
 
-def test_tool_refuses_in_one_line(tmp_path):
-    target = tmp_path / 'out.onnx'
+def test_other_detectors_are_refused_in_one_line(tmp_path, capsys):
     other = CONFIG.replace('faster-rcnn', 'retinanet').replace(
         '-a-dsmask-c4_1xb4-2k_digits', '-a-fpn_8xb4-540k_coco'
     )
     weights = MODELS.build(Config.fromfile(other).model).state_dict()
     torch.save(weights, checkpoint := tmp_path / 'other.pth')
-    command = [sys.executable, str(TOOL), other, str(checkpoint), str(target)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert 'Traceback' not in done.stderr
-    assert done.stderr.splitlines()[-1] == (
+    with pytest.raises(SystemExit) as stop:
+        main([other, str(checkpoint), str(tmp_path / 'out.onnx')])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
         "error: model of type 'RetinaNet' cannot be exported; supported are "
         "['FBNetV3OD', 'FBNetV3IS', 'FasterRCNN', 'MaskRCNN']"
     )
     assert list(tmp_path.iterdir()) == [checkpoint]
+
+
+def test_a_file_that_finds_other_things_does_not_appear(
+    boxes, tmp_path, capsys, monkeypatch
+):
+    def without_mean(self, image):
+        return image.permute(0, 3, 1, 2).float()
+
+    monkeypatch.setattr(ExportableDetector, 'normalise', without_mean)
+    with pytest.raises(SystemExit) as stop:
+        main([CONFIG, boxes.checkpoint, str(tmp_path / 'out.onnx')])
+    assert stop.value.code == 2
+    message = 'out.onnx is not written: what it finds in a random picture is '
+    assert message in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
+def test_an_interrupted_export_leaves_nothing(boxes, tmp_path, monkeypatch):
+    def interrupt(run, model, picture):
+        assert [file.name for file in tmp_path.iterdir()]  # it is written
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verify, 'compare', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        main([CONFIG, boxes.checkpoint, str(tmp_path / 'out.onnx')])
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import copy
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 
@@ -26,63 +23,21 @@ from fbnetv3_mmdet.cli import (
     load_detector_config,
 )
 from fbnetv3_mmdet.errors import user_errors
-from fbnetv3_mmdet.files import complete_file
-from fbnetv3_mmdet.inference import Detector
-from fbnetv3_runtime import MAX_SIDE
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = _parse(argv)
     with user_errors():
-        _check(args)
-        text = _write(args)
-    print(text)
+        from fbnetv3_mmdet.deploy.verify import export_verified
 
-
-def _check(args: argparse.Namespace) -> None:
-    if os.path.lexists(args.target):
-        raise ValueError(
-            f'target={args.target!r} exists; choose another name, or remove it'
+        cfg = load_detector_config(
+            args.config, args.checkpoint, args.cfg_options
         )
-    if args.size and not 1 <= min(args.size) <= max(args.size) <= MAX_SIDE:
-        raise ValueError(
-            f'--size {args.size[0]} {args.size[1]} is no size: give height '
-            f"and width of the network's input in pixels, at most {MAX_SIDE}, "
-            'or leave it out for any'
+        report = export_verified(
+            cfg, args.checkpoint, args.target, args.size, args.image
         )
-
-
-def _write(args: argparse.Namespace) -> str:
-    """Write the file, unless it finds other things; return what to say."""
-    from fbnetv3_mmdet.deploy import verify
-    from fbnetv3_mmdet.deploy.export import export, metadata
-
-    cfg = load_detector_config(args.config, args.checkpoint, args.cfg_options)
-    # building a detector adds to its config
-    detector = Detector(copy.deepcopy(cfg), args.checkpoint, 'cpu')
-    scale = metadata(cfg, detector, args.size)['resize']['scale']
-    picture = verify.input_picture(detector, args.image, scale, args.size)
-    name = args.image or 'a random picture'
-    with complete_file(Path(args.target)) as path:
-        export(cfg, detector, path, args.size)
-        worst = verify.compare(path, detector, picture)
-        if worst.negligible:
-            verdict = f'as MMDetection in {name}: {worst}'
-        elif verify.rounding_decides(detector, picture):
-            verdict = (
-                'not verified: rounding decides what this detector finds in '
-                f'{name}, as in one that is hardly trained; check the file '
-                'with tools/test.py, or verify with a picture of objects '
-                '(--image)'
-            )
-        else:
-            raise ValueError(
-                f'{args.target} is not written: what it finds in {name} is '
-                f'not what MMDetection finds, {worst}; try another with '
-                '--image, and report this'
-            )
-        return f'{args.target}: {verify.describe(path, detector)}\n{verdict}'
+    print(report)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -16,20 +16,19 @@ from onnxscript import opset18 as op
 from torch import nn
 from torch.export import Dim
 
+from fbnetv3_runtime.backends import FORMAT, KEY
+
 from .. import __version__
-from ..inference import Detector
 from .graph import ExportableDetector
 from .support import check_model, check_pipeline
 
 OPSET = 18
-KEY = 'fbnetv3'  # of the metadata
-FORMAT = 1
-MASK_THR = 0.5
 
 
 def export(
     cfg: Config,
-    detector: Detector,
+    model: nn.Module,
+    classes: Sequence[str],
     path: Path,
     size: tuple[int, int] | None = None,
 ) -> None:
@@ -37,22 +36,22 @@ def export(
 
     Args:
         cfg: The detector's config.
-        detector: With the weights, on the CPU.
-        path: Of the file.
+        model: The detector with its weights, on the CPU.
+        classes: The names of what it detects.
+        path: The file to write.
         size: (height, width) of the input in pixels; None: any.
 
     Raises:
         ValueError: A part of the config cannot be exported.
     """
-    facts = metadata(cfg, detector, size)
-    model = ExportableDetector(detector.model)
+    facts = metadata(cfg, model, classes, size)
     program = torch.onnx.export(
-        _trace(model, size or (224, 320), dynamic=size is None),
+        _trace(ExportableDetector(model), size),
         dynamo=True,
         verbose=False,
         opset_version=OPSET,
         input_names=['image'],
-        output_names=_outputs(detector.model),
+        output_names=_outputs(model),
         custom_translation_table={
             torch.ops.fbnetv3_mmdet.nms.default: _nms,
             torch.ops.aten.mean.dim: _mean,
@@ -67,14 +66,16 @@ def export(
 
 
 def metadata(
-    cfg: Config, detector: Detector, size: tuple[int, int] | None
+    cfg: Config,
+    model: nn.Module,
+    classes: Sequence[str],
+    size: tuple[int, int] | None,
 ) -> dict:
     """Return what a runtime must know of an exported file.
 
     Raises:
         ValueError: A part of the config cannot be exported.
     """
-    model, classes = detector.model, list(detector.meta['classes'])
     check_model(model)
     resize = check_pipeline(get_test_pipeline_cfg(cfg))
     num_classes = model.roi_head.bbox_head.num_classes
@@ -82,7 +83,8 @@ def metadata(
         raise ValueError(
             f'model.roi_head.bbox_head.num_classes={num_classes}, but the '
             f'checkpoint or the test dataset names {len(classes)} classes, '
-            f'{classes}; give the config that the checkpoint was trained with'
+            f'{[*classes]}; give the config that the checkpoint was trained '
+            'with'
         )
     settings = model.data_preprocessor
     test_cfg = model.roi_head.test_cfg
@@ -91,7 +93,7 @@ def metadata(
     return dict(
         format=FORMAT,
         version=__version__,
-        classes=classes,
+        classes=[*classes],
         resize=dict(
             scale=list(resize['scale']), keep_ratio=resize['keep_ratio']
         ),
@@ -106,10 +108,10 @@ def metadata(
 
 
 def _trace(
-    model: nn.Module, size: tuple[int, int], dynamic: bool
+    model: nn.Module, size: tuple[int, int] | None
 ) -> torch.export.ExportedProgram:
-    image = torch.zeros(1, *size, 3, dtype=torch.uint8)
-    sides = {1: Dim.DYNAMIC, 2: Dim.DYNAMIC} if dynamic else {}
+    image = torch.zeros(1, *(size or (224, 320)), 3, dtype=torch.uint8)
+    sides = {} if size else {1: Dim.DYNAMIC, 2: Dim.DYNAMIC}
     with torch.no_grad():
         return torch.export.export(model, (image,), dynamic_shapes=(sides,))
 

@@ -1,8 +1,9 @@
-"""Whether a written file finds what its detector finds."""
+"""Writing a file that finds what its detector finds."""
 
 from __future__ import annotations
 
 import copy
+import os
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -10,14 +11,17 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 import torch
-from mmdet.structures import DetDataSample
-from PIL import Image
+from mmengine.config import Config
 from scipy.optimize import linear_sum_assignment
+from torch import nn
 
 import fbnetv3_runtime
-from fbnetv3_runtime import Result
+from fbnetv3_runtime import MAX_SIDE, Result, read_image
 
+from ..files import complete_file
 from ..inference import Detector
+from .export import export
+from .inputs import as_batch, random_picture
 
 TOLERANCE = dict(boxes=0.05, scores=1e-4, masks=1e-3)
 OTHER = 1.0  # pixels by which a box is another's, not the same one moved
@@ -54,21 +58,112 @@ class Differences(NamedTuple):
         )
 
 
-def compare(
-    path: Path, detector: Detector, picture: np.ndarray
-) -> Differences:
-    """Compare what a file finds in ONNX Runtime with what its detector finds.
+class ExportReport(NamedTuple):
+    """What was written, and how it compares with MMDetection.
+
+    Attributes:
+        path: The file.
+        picture: What both were given: an image's path or 'a random picture'.
+        differences: Between what the file and what MMDetection finds.
+        is_verified: Whether they find the same; False: rounding decides what
+            this detector finds, as in one that is hardly trained.
+        parameters: How many the detector has, as trained: the file's have
+            batch norms folded in.
+    """
+
+    path: Path
+    picture: str
+    differences: Differences
+    is_verified: bool
+    parameters: int
+
+    def __str__(self) -> str:
+        """Return it in lines for people."""
+        verdict = f'as MMDetection in {self.picture}: {self.differences}'
+        if not self.is_verified:
+            verdict = (
+                'not verified: rounding decides what this detector finds in '
+                f'{self.picture}, as in one that is hardly trained; check the '
+                'file with tools/test.py, or verify with a picture of objects '
+                '(--image)'
+            )
+        facts = describe(self.path, self.parameters)
+        return f'{self.path}: {facts}\n{verdict}'
+
+
+def export_verified(
+    cfg: Config,
+    checkpoint: str,
+    path: str | os.PathLike,
+    size: tuple[int, int] | None = None,
+    image: str | None = None,
+) -> ExportReport:
+    """Write a trained detector as an ONNX file that finds what it finds.
 
     Args:
-        path: Of the ONNX file.
-        detector: What it was written from.
+        cfg: The detector's config, which is not changed.
+        checkpoint: File or URL of its weights.
+        path: The file to write, which must not exist. It appears when it is
+            complete and compared.
+        size: (height, width) of the input in pixels; None: any.
+        image: An image file to compare with MMDetection on, best with
+            objects in it; None: a random picture.
+
+    Raises:
+        ValueError: A part of the config cannot be exported, the file finds
+            other things than MMDetection, or an argument is wrong.
+    """
+    path = Path(path)
+    _check(path, size)
+    given = None if image is None else read_image(image)
+    detector = Detector(copy.deepcopy(cfg), checkpoint, 'cpu')
+    model = detector.model
+    with complete_file(path) as partial:
+        export(cfg, model, detector.meta['classes'], partial, size)
+        run = fbnetv3_runtime.Detector(partial, 'onnxruntime', threads=1)
+        if given is None:
+            width, height = run.metadata['resize']['scale']
+            given = read_image(random_picture(height, width))
+        pixels, _ = run.resize(given)
+        found = compare(run, model, pixels)
+        name = image or 'a random picture'
+        if not found.negligible and not rounding_decides(model, pixels):
+            raise ValueError(
+                f'{path} is not written: what it finds in {name} is '
+                f'not what MMDetection finds, {found}; try another with '
+                '--image, and report this'
+            )
+    numbers = sum(p.numel() for p in model.parameters())
+    return ExportReport(path, name, found, found.negligible, numbers)
+
+
+def _check(path: Path, size: tuple[int, int] | None) -> None:
+    if os.path.lexists(path):
+        raise ValueError(
+            f'target={str(path)!r} exists; choose another name, or remove it'
+        )
+    if size and not 1 <= min(size) <= max(size) <= MAX_SIDE:
+        raise ValueError(
+            f'--size {size[0]} {size[1]} is no size: give height '
+            f"and width of the network's input in pixels, at most {MAX_SIDE}, "
+            'or leave it out for any'
+        )
+
+
+def compare(
+    run: fbnetv3_runtime.Detector, model: nn.Module, picture: np.ndarray
+) -> Differences:
+    """Compare what a file finds with what its detector finds.
+
+    Args:
+        run: The file.
+        model: What it was written from.
         picture: uint8 (H, W, 3), RGB, of the network's input size.
     """
-    run = fbnetv3_runtime.Detector(path, 'onnxruntime', threads=1)
-    return _differences(run.predict(picture), _detect(detector, picture))
+    return differences(run.predict(picture), detect(model, picture))
 
 
-def rounding_decides(detector: Detector, picture: np.ndarray) -> bool:
+def rounding_decides(model: nn.Module, picture: np.ndarray) -> bool:
     """Return whether a detector finds others if all weights change by 3e-7.
 
     Of proposals that score alike, as those of a hardly trained detector do,
@@ -76,28 +171,26 @@ def rounding_decides(detector: Detector, picture: np.ndarray) -> bool:
     another engine, then finds other things, and neither is wrong.
     """
     generator = torch.Generator().manual_seed(0)
-    shaken = copy.deepcopy(detector)
+    shaken = copy.deepcopy(model)
     with torch.no_grad():
-        for weights in shaken.model.parameters():
+        for weights in shaken.parameters():
             noise = torch.randn(weights.shape, generator=generator)
             weights += 3e-7 * noise * (1 + abs(weights))
-    found, expected = _detect(shaken, picture), _detect(detector, picture)
-    return _differences(found, expected).boxes > OTHER
+    found, expected = detect(shaken, picture), detect(model, picture)
+    return differences(found, expected).boxes > OTHER
 
 
-def _detect(detector: Detector, picture: np.ndarray) -> Result:
-    size = picture.shape[:2]
-    sample = DetDataSample(
-        metainfo=dict(ori_shape=size, img_shape=size, scale_factor=(1.0, 1.0))
-    )
-    pixels = torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)
-    found = detector.detect(dict(inputs=pixels, data_samples=sample)).numpy()
-    names = [detector.meta['classes'][label] for label in found.labels]
+def detect(model: nn.Module, picture: np.ndarray) -> Result:
+    """Return what MMDetection finds in a picture; classes have no names."""
+    with torch.no_grad():
+        (sample,) = model.test_step(as_batch(picture))
+    found = sample.pred_instances.numpy()
     masks = found.get('masks')
+    names = [''] * len(found.labels)
     return Result(found.bboxes, found.scores, found.labels, names, masks)
 
 
-def _differences(found: Result, expected: Result) -> Differences:
+def differences(found: Result, expected: Result) -> Differences:
     """Compare detections, each matched with one of the other set."""
     count = len(expected.labels)
     if sorted(found.labels) != sorted(expected.labels):
@@ -114,46 +207,13 @@ def _differences(found: Result, expected: Result) -> Differences:
     return Differences(count, *worst, float(share))
 
 
-def input_picture(
-    detector: Detector,
-    image: str | None,
-    scale: tuple[int, int],
-    size: tuple[int, int] | None,
-) -> np.ndarray:
-    """Return a picture, (H, W, 3), RGB, of the network's input size.
-
-    Args:
-        detector: Whose test pipeline reads it.
-        image: Path of its file; None: clouds of random colours.
-        scale: (long, short) side of the pipeline's pictures.
-        size: (height, width) of the input; None: any.
-
-    Raises:
-        ValueError: The image cannot be read.
-    """
-    if image is None:
-        noise = np.random.default_rng(0).integers(0, 256, (14, 20, 3), 'u1')
-        picture = Image.fromarray(noise).resize(scale, Image.BILINEAR)
-    else:
-        _, data = detector.read(image)
-        pixels = data['inputs'].permute(1, 2, 0).numpy()[..., ::-1]
-        picture = Image.fromarray(pixels.copy())
-    if size is not None:
-        picture = picture.resize(size[::-1], Image.BILINEAR)
-    return np.array(picture)
-
-
-def describe(path: Path, detector: Detector) -> str:
-    """Return a file's size, operators and so on, and its parameters.
-
-    Those are counted as trained: the file's have batch norms folded in.
-    """
+def describe(path: Path, parameters: int) -> str:
+    """Return a file's size, operators and so on, and its parameters."""
     model = onnx.load(path)
     counts = Counter(node.op_type for node in model.graph.node)
     operators = ', '.join(f'{n} {op}' for op, n in counts.most_common())
-    numbers = sum(p.numel() for p in detector.model.parameters())
     lines = [
-        f'{path.stat().st_size / 1e6:.1f} MB, {numbers / 1e6:.2f} M '
+        f'{path.stat().st_size / 1e6:.1f} MB, {parameters / 1e6:.2f} M '
         f'parameters, opset {model.opset_import[0].version}',
         f'operators: {operators}',
         f'input: {_list(model.graph.input)}',

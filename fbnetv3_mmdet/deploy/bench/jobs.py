@@ -132,7 +132,9 @@ class Workshop:
     ) -> dict[str, Path]:
         """Return an exported file by kind; in int8 every layer is."""
         files = {k: self.folder / f'{name}.{k}.onnx' for k in KINDS}
-        export(cfg, Detector(cfg, checkpoint, 'cpu'), files['float'])
+        trained = Detector(cfg, checkpoint, 'cpu')
+        classes = trained.meta['classes']
+        export(cfg, trained.model, classes, files['float'])
         detector = ExportedDetector(files['float'], 'onnxruntime')
         quantizer = Quantizer(files['float'])
         quantizer.calibrate(
