@@ -80,6 +80,20 @@ def test_gradients_are_differences(tensors):
     assert gradcheck(second, (x, offset, weight, mask, bias), fast_mode=True)
 
 
+def test_larger_offsets_are_read_as_mmcv_reads_them(tensors):
+    x, offset, weight, mask, bias = tensors
+    small = second(x, offset, weight, mask, bias)
+    # of each image, the numbers one after the other, and some more behind
+    wider = [
+        torch.cat([v.flatten(1), torch.full((2, v.size(1) * 8), 9.0)], 1)
+        for v in (offset, mask)
+    ]
+    wider = [v.unflatten(1, (-1, 4, 5)) for v in wider]
+    assert [v.size(1) for v in wider] == [36, 18]
+    found = second(x, wider[0], weight, wider[1], bias)
+    torch.testing.assert_close(found, small)
+
+
 def test_attention_on_a_gpu_is_that_on_a_cpu():
     torch.manual_seed(0)
     shapes = torch.tensor([[4, 5], [2, 3]])

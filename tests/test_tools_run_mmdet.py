@@ -1,5 +1,6 @@
 """MMDetection's own scripts, run with the ops that mmcv lacks."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,58 @@ def test_unknown_script_is_one_line():
     assert done.stderr.splitlines()[-1].startswith(
         "error: 'browse' is no script of MMDetection; choose one of"
     )
+
+
+@pytest.mark.parametrize(
+    ('name', 'folder'),
+    [
+        ('browse_dataset', 'analysis_tools'),
+        ('mot/browse_dataset', 'mot'),
+        ('analysis_tools/browse_dataset', 'analysis_tools'),
+        ('train', 'tools'),
+    ],
+)
+def test_the_outer_of_two_scripts_is_meant(name, folder):
+    find_script = runpy.run_path(str(ROOT / 'tools/run_mmdet.py'))[
+        'find_script'
+    ]
+    assert find_script(name).parent.name == folder
+
+
+def test_a_missing_package_is_one_line(tmp_path):
+    script = tmp_path / '.mim/tools/needy.py'
+    script.parent.mkdir(parents=True)
+    script.write_text('import package_that_nobody_has.part\n')
+    code = (
+        'import runpy, pathlib, sys\n'
+        f'tool = runpy.run_path({str(ROOT / "tools/run_mmdet.py")!r})\n'
+        f'folder = pathlib.Path({str(script.parent)!r})\n'
+        'tool["main"].__globals__["FOLDER"] = folder\n'
+        'tool["main"](["needy"])\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "error: needy needs 'package_that_nobody_has', which is not "
+        'installed: pip install package_that_nobody_has'
+    )
+
+
+@pytest.mark.slow
+def test_browse_dataset_draws_the_demo(tmp_path):
+    done = run(
+        'browse_dataset',
+        DIGITS,
+        f'--output-dir={tmp_path / "out"}',
+        '--not-show',
+        '--cfg-options',
+        f'train_dataloader.dataset.data_root={tmp_path}',
+        'train_dataloader.dataset.num_images=2',
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / 'out').rglob('*.png'))) == 2
 
 
 @pytest.mark.slow

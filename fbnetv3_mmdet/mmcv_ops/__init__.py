@@ -1,5 +1,5 @@
 """The stand-in for mmcv's compiled ops, over torchvision's kernels."""
 
-from .register import register_ops
+from .register import load_kernels, register_ops
 
-__all__ = ['register_ops']
+__all__ = ['load_kernels', 'register_ops']

@@ -162,11 +162,36 @@ def _conv(
     from torchvision.ops import deform_conv2d
 
     def conv(input, offset, weight, mask=None, bias=None) -> Tensor:
+        size = [
+            (n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(
+                input.shape[2:],
+                weight.shape[2:],
+                stride,
+                padding,
+                dilation,
+                strict=True,
+            )
+        ]
+        if mask is not None:
+            offset, mask = _as_read(offset, size), _as_read(mask, size)
         return deform_conv2d(
             input, offset, weight, bias, stride, padding, dilation, mask
         )
 
     return conv
+
+
+def _as_read(values: Tensor, size: Sequence[int]) -> Tensor:
+    """Return what mmcv's kernel reads where there are more places than cells.
+
+    It takes the numbers of an image one after the other, as if their maps had
+    the size of the output. DyHead gives larger ones, and was trained so.
+    """
+    if list(values.shape[2:]) == list(size):
+        return values
+    count = values.size(1) * size[0] * size[1]
+    return values.flatten(1)[:, :count].unflatten(1, (-1, *size))
 
 
 def _first(settings: dict) -> dict:

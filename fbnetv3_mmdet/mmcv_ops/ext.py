@@ -95,7 +95,7 @@ def nms(
     boxes = boxes.float()
     boxes = torch.cat((boxes[:, :2], boxes[:, 2:] + offset), 1)
     threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()
-    import torchvision  # here: it loads torch's compiler, a second or two
+    import torchvision  # here: it takes long, see `load_kernels`
 
     return torchvision.ops.nms(boxes, scores.float(), threshold)
 

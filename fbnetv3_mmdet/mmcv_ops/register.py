@@ -41,6 +41,15 @@ def register_ops() -> None:
     print_log(f'mmcv.ops uses {owner}', logger='current')
 
 
+def load_kernels() -> None:
+    """Import torchvision, whose kernels the stand-in calls.
+
+    It loads torch's compiler, which takes a second or two, and cannot be
+    imported while a model is traced: what builds a model calls this.
+    """
+    importlib.import_module('torchvision')
+
+
 def _repeat_failed_imports() -> None:
     """Give the modules of MMDetection already loaded the ops they missed.
 

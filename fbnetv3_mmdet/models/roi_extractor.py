@@ -9,6 +9,8 @@ from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.registry import MODELS
 from torch import Tensor
 
+from ..mmcv_ops import load_kernels
+
 CANONICAL_SIZE = 224  # px: an object of this size is pooled at
 CANONICAL_STRIDE = 16
 
@@ -53,6 +55,7 @@ class FBNetV3RoIExtractor(SingleRoIExtractor):
                 'pooler resolution, must be an integer of at least 2; '
                 'D2Go uses 6 for boxes and 14 for masks'
             )
+        load_kernels()
         super().__init__(
             roi_layer=dict(
                 type='RoIAlign',

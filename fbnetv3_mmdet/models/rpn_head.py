@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..archs import Arch, head_rows, scale_channels, trunk_channels
+from ..mmcv_ops import load_kernels
 from .layers import build_stage
 
 # In photographs and drawn scenes, 30 proposals were found among the best 32 to
@@ -53,6 +54,7 @@ class FBNetV3RPNHead(RPNHead):
         init_cfg: dict | None = None,
         **kwargs,
     ) -> None:
+        load_kernels()  # for NMS
         self.rows = head_rows(arch, 'rpn')
         self.width = width
         self.norm_cfg = norm_cfg
