@@ -31,7 +31,7 @@ export OMP_WAIT_POLICY=PASSIVE && \
 endef
 
 bench: .venv/.stamp  ## speed and memory, all engines side by side, into work_dirs/bench
-	.venv/bin/python tools/benchmark.py
+	.venv/bin/python -m benchmarks
 
 test: lint  ## lint and all tests; where CI is set, test-upstream too
 	.venv/bin/python -m pytest -n auto

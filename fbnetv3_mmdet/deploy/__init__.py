@@ -1,4 +1,4 @@
-"""From a checkpoint to one file that runs without PyTorch."""
+"""From a checkpoint to one file that runs without PyTorch, and its speed."""
 
 try:
     import onnx  # noqa: F401
@@ -9,3 +9,15 @@ except ModuleNotFoundError as error:
         f'fbnetv3_mmdet.deploy needs {error.name!r}, which is missing: '
         'pip install "mmdet-fbnetv3[deploy]"'
     ) from error
+
+from .latency import Latency, in_turns, latency, prepare
+from .verify import ExportReport, export_verified
+
+__all__ = [
+    'ExportReport',
+    'Latency',
+    'export_verified',
+    'in_turns',
+    'latency',
+    'prepare',
+]

@@ -94,6 +94,20 @@ def check_pipeline(transforms: Sequence[Mapping]) -> Mapping:
     return resizes[0]
 
 
+def check_size(size: Sequence[int] | None) -> None:
+    """Refuse what is no (height, width) of an input in pixels, nor None.
+
+    Raises:
+        ValueError: A side is too small or too large.
+    """
+    if size and not 1 <= min(size) <= max(size) <= MAX_SIDE:
+        raise ValueError(
+            f'--size {size[0]} {size[1]} is no size: give height '
+            f"and width of the network's input in pixels, at most {MAX_SIDE}, "
+            'or leave it out for any'
+        )
+
+
 def _can_repeat(resize: Mapping) -> bool:
     scale = resize.get('scale')
     return (

@@ -16,12 +16,13 @@ from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 import fbnetv3_runtime
-from fbnetv3_runtime import MAX_SIDE, Result, read_image
+from fbnetv3_runtime import Result, read_image
 
 from ..files import complete_file
 from ..inference import Detector
 from .export import export
 from .inputs import as_batch, random_picture
+from .support import check_size
 
 TOLERANCE = dict(boxes=0.05, scores=1e-4, masks=1e-3)
 OTHER = 1.0  # pixels by which a box is another's, not the same one moved
@@ -114,7 +115,11 @@ def export_verified(
             other things than MMDetection, or an argument is wrong.
     """
     path = Path(path)
-    _check(path, size)
+    check_size(size)
+    if os.path.lexists(path):
+        raise ValueError(
+            f'target={str(path)!r} exists; choose another name, or remove it'
+        )
     given = None if image is None else read_image(image)
     detector = Detector(copy.deepcopy(cfg), checkpoint, 'cpu')
     model = detector.model
@@ -135,19 +140,6 @@ def export_verified(
             )
     numbers = sum(p.numel() for p in model.parameters())
     return ExportReport(path, name, found, found.negligible, numbers)
-
-
-def _check(path: Path, size: tuple[int, int] | None) -> None:
-    if os.path.lexists(path):
-        raise ValueError(
-            f'target={str(path)!r} exists; choose another name, or remove it'
-        )
-    if size and not 1 <= min(size) <= max(size) <= MAX_SIDE:
-        raise ValueError(
-            f'--size {size[0]} {size[1]} is no size: give height '
-            f"and width of the network's input in pixels, at most {MAX_SIDE}, "
-            'or leave it out for any'
-        )
 
 
 def compare(

@@ -1,9 +1,9 @@
 """One engine in a process of its own.
 
-Run as a script, with a job as JSON, so that an engine that needs no PyTorch
-does not load it. Reads numbers from stdin, runs the job so many times, and
-writes a line of JSON: ``laps``, a dict of milliseconds by stage for each, and
-``peak``, MiB of memory.
+Run with a job as JSON, so that an engine that needs no PyTorch does not load
+it. It reads numbers from stdin, runs the job so many times, and writes a line
+of JSON: ``laps``, a dict of milliseconds by stage for each run, and ``peak``,
+MiB of memory.
 
 A job has ``engine`` (a key of ``ENGINES``), ``threads``, and what the engine
 reads: ``image`` (.npy of uint8, (H, W, 3), RGB), ``model`` (ONNX file,
@@ -97,37 +97,33 @@ def load_exported(job: dict) -> Run:
     return clock.timed(lambda: detector.predict(image))
 
 
-def load_networks(job: dict) -> Run:
-    """Return ONNX files with one input, ``models`` by stage."""
+def load_network(job: dict) -> Run:
+    """Return an ONNX file of one input, float32 of ``shape``."""
     import numpy as np
 
-    from fbnetv3_runtime import BACKENDS
+    from fbnetv3_runtime.backends import BACKENDS
 
-    load = BACKENDS[job['backend']]
-    clock, calls = StageClock(), []
-    for name, (path, shape) in job['models'].items():
-        network = load(path, job['threads'])
-        values = np.random.default_rng(0).random(shape, np.float32)
-        calls.append((name, network, values))
+    network, _ = BACKENDS[job['backend']](job['model'], job['threads'])
+    values = np.random.default_rng(0).random(job['shape'], np.float32)
+    clock = StageClock()
 
     def run() -> None:
-        for name, network, values in calls:
-            with clock.stage(name):
-                network(values)
+        with clock.stage('network'):
+            network(values)
 
     return clock.timed(run)
 
 
 def load_eager(job: dict) -> Run:
     """Return a config's detector in MMDetection."""
-    from fbnetv3_mmdet.deploy.bench.mmdet_jobs import inference
+    from .eager import inference
 
     return inference(job, StageClock())
 
 
 def load_training(job: dict) -> Run:
     """Return a training step."""
-    from fbnetv3_mmdet.deploy.bench.mmdet_jobs import training
+    from .eager import training
 
     return training(job, StageClock())
 
@@ -137,7 +133,7 @@ def load_torchvision(job: dict) -> Run:
     import numpy as np
     import torch
 
-    from fbnetv3_mmdet.deploy.bench.peers import build_peer
+    from .peers import build_peer
 
     torch.set_num_threads(job['threads'])
     model = build_peer(job['model'])
@@ -150,11 +146,6 @@ def load_torchvision(job: dict) -> Run:
             model([pixels.permute(2, 0, 1).float() / 255])
 
     return clock.timed(run)
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if PINS else os.cpu_count() or 1
 
 
 def peak_memory() -> float:
@@ -170,7 +161,7 @@ def peak_memory() -> float:
 
 ENGINES = {
     'exported': load_exported,
-    'networks': load_networks,
+    'network': load_network,
     'eager': load_eager,
     'training': load_training,
     'torchvision': load_torchvision,
@@ -193,6 +184,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    # the checkout or site-packages, in place of this folder
-    sys.path[0] = str(Path(__file__).resolve().parents[3])
     main()

@@ -16,9 +16,11 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from ...inference import Detector
-from ...training.ema import D2GoEMA
-from ...training.hooks import ChannelsLastHook, ReuseMemoryHook
+from fbnetv3_mmdet.deploy.latency import initialise
+from fbnetv3_mmdet.inference import Detector
+from fbnetv3_mmdet.training.ema import D2GoEMA
+from fbnetv3_mmdet.training.hooks import ChannelsLastHook, ReuseMemoryHook
+
 from .worker import Run, StageClock
 
 INFERENCE = (  # what is watched of a detector, and the stage it belongs to
@@ -49,8 +51,7 @@ def inference(job: dict, clock: StageClock) -> Run:
     """Return inference from a decoded image to boxes in it."""
     torch.set_num_threads(job['threads'])
     cfg = Config.fromfile(job['model'])
-    detector = Detector(cfg, job['checkpoint'], 'cpu')
-    model = detector.model
+    model = Detector(cfg, job['checkpoint'], 'cpu').model
     if job.get('compile'):
         for path in COMPILED:
             part = model.get_submodule(path)
@@ -60,10 +61,11 @@ def inference(job: dict, clock: StageClock) -> Run:
     _, *steps = get_test_pipeline_cfg(cfg)
     pipeline = Compose([dict(type='mmdet.LoadImageFromNDArray'), *steps])
 
+    @torch.inference_mode()
     def run() -> None:
         with clock.stage('preprocess'):
             data = pipeline(dict(img=image, img_id=0))
-        detector.detect(data)
+        model.test_step(pseudo_collate([data]))
 
     return clock.timed(run)
 
@@ -76,7 +78,7 @@ def training(job: dict, clock: StageClock) -> Run:
     cfg = Config.fromstring(base, '.py')
     torch.manual_seed(0)
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
-    _initialise(model)
+    initialise(model)
     if job['hooks']:
         runner = SimpleNamespace(model=model, optim_wrapper=None)
         ChannelsLastHook().before_run(runner)
@@ -99,46 +101,6 @@ def training(job: dict, clock: StageClock) -> Run:
             average.update_parameters(model)
 
     return clock.timed(run)
-
-
-def save_random(cfg: Config, image: np.ndarray, path: str) -> None:
-    """Save random weights for a config that find things in an image.
-
-    Norms take the statistics of this image: without, features vanish.
-    """
-    register_all_modules()
-    torch.manual_seed(0)
-    model = revert_sync_batchnorm(MODELS.build(cfg.model))
-    _initialise(model)
-    condition(model)
-    if hasattr(model, 'roi_head'):
-        for parameter in model.roi_head.bbox_head.parameters():
-            nn.init.normal_(parameter, std=0.3)
-    _, *steps = get_test_pipeline_cfg(cfg)
-    pipeline = Compose([dict(type='mmdet.LoadImageFromNDArray'), *steps])
-    data = pipeline(dict(img=mmcv.rgb2bgr(image), img_id=0))
-    with torch.no_grad():
-        model.test_step(pseudo_collate([data]))
-    num_classes = model.roi_head.bbox_head.num_classes
-    names = tuple(f'class {i}' for i in range(num_classes))
-    meta = dict(dataset_meta=dict(classes=names))
-    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
-
-
-def condition(model: nn.Module) -> None:
-    """Let norms take the statistics of the next image."""
-    model.eval()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None
-            module.train()
-
-
-def _initialise(model: nn.Module) -> None:
-    for module in model.modules():
-        if 'Pretrained' in str(getattr(module, 'init_cfg', None)):
-            module.init_cfg = None  # a download changes no speed
-    model.init_weights()
 
 
 def _watch(clock: StageClock, model: nn.Module, table: tuple) -> None:

@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from .mmdet_jobs import condition
+from fbnetv3_mmdet.deploy.latency import take_statistics
 
 PEERS = {  # by name in torchvision: settings that make them comparable
     'fasterrcnn_mobilenet_v3_large_320_fpn': dict(min_size=224, max_size=320),
@@ -27,7 +27,7 @@ def build_peer(name: str) -> nn.Module:
     if hasattr(model, 'roi_heads'):  # to find things
         for parameter in model.roi_heads.box_predictor.parameters():
             nn.init.normal_(parameter, std=0.3)
-    condition(model)
+    take_statistics(model)
     with torch.no_grad():
         model([*torch.rand(4, *SHAPE)])
     return model.eval()

@@ -1,0 +1,1 @@
+"""Speed and memory of detectors, all engines side by side: ``make bench``."""

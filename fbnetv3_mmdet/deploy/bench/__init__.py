@@ -1,1 +1,0 @@
-"""Speed and memory of detectors, engine by engine in one run."""
