@@ -21,6 +21,7 @@ from PIL import Image
 from torch import nn
 
 from .checkpoints import without_counters
+from .data.datasets import leaves
 
 
 class Detector:
@@ -147,8 +148,6 @@ def _check_device(device: str) -> str:
 
 def _dataset_meta(cfg: Config) -> dict:
     """Return classes and palette without building, or drawing, a dataset."""
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:  # a wrapper's
-        dataset = dataset.dataset
+    _, dataset = next(leaves(cfg.test_dataloader.dataset))
     known = DATASETS.get(dataset.type).METAINFO
     return {**known, **dataset.get('metainfo', {})}

@@ -1,6 +1,7 @@
 """Records of runs, written by hand in mmengine's format."""
 
 import json
+import math
 
 import pytest
 
@@ -85,3 +86,15 @@ def test_coco_metrics_are_in_the_order_of_the_headings():
         'segm': [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     }
     assert coco_metrics({'loss': 1.0}) == {}
+
+
+def test_metrics_that_were_not_asked_for_are_missing():
+    # metric_items=['mAP_50'] of CocoMetric
+    (values,) = coco_metrics({'coco/bbox_mAP_50': 0.5}).values()
+    assert values[1] == 0.5
+    assert all(math.isnan(value) for value in values[:1] + values[2:])
+
+
+def test_a_record_without_a_step_is_left_out(tmp_path):
+    write(tmp_path, '20260101_100000', [{'note': 1}, train(40, 4.0)])
+    assert losses(read_records(tmp_path)) == [(40, 4.0)]

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 TRAIN = ROOT / 'tools/train.py'
 TEST = ROOT / 'tools/test.py'
 DIGITS = next(ROOT.glob('configs/*/faster-rcnn_*-a-dsmask-c4_*_digits.py'))
+MASKS = next(ROOT.glob('configs/*/mask-rcnn_*_digits.py'))
 
 
 def call(script, *argv):
@@ -100,12 +101,12 @@ WRONG = [
     ),
     (
         option('arch=FBNetV3_A'),
-        ("arch='FBNetV3_A'", 'would change nothing', 'model.backbone.arch'),
+        ("arch='FBNetV3_A'", 'would change nothing', 'model.arch'),
     ),
     (option('modle.backbone.arch=x'), ('modle', "'model'", 'full path')),
     (
-        option('model.backbone.arch.name=x'),
-        ("model.backbone.arch.name='x'", 'does not fit', 'dotted path'),
+        option('model.arch.name=x'),
+        ("model.arch.name='x'", 'does not fit', 'dotted path'),
     ),
     (
         option('train_dataloader.dataset.pipeline.9.type=x'),
@@ -235,3 +236,13 @@ def test_torchrun_needs_no_gpu(tmp_path):
     assert 'Distributed training: True' in done.stdout
     assert 'GPU number: 2' in done.stdout
     assert (tmp_path / 'work/iter_2.pth').is_file()
+
+
+def test_masks_are_not_merged(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('some.pth').touch()
+    with pytest.raises(SystemExit) as stop:
+        call(TEST, MASKS, 'some.pth', '--tta')
+    assert stop.value.code == 2
+    (line,) = errors(capsys.readouterr().err)
+    assert 'model.roi_head.mask_head' in line and 'leave --tta out' in line

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         metrics = next(evaluations, None) or evaluate(cfg, checkpoint)
     table = GithubFlavoredMarkdownTable([['COCO metrics on val', *METRICS]])
     for kind, values in metrics.items():
-        figures = ('-' if v < 0 else f'{v:.3f}' for v in values)
+        figures = (f'{v:.3f}' if v >= 0 else '-' for v in values)
         table.table_data.append([kind, *figures])
     print(table.table)
     print(f'curves: {out_dir / "curves.png"}')
@@ -97,8 +97,9 @@ def find_checkpoint(work_dir: Path) -> str:
             f'{str(work_dir)!r} holds no checkpoint (last_checkpoint); name '
             'one with --checkpoint, or train until the first is saved'
         )
-    moved = work_dir / Path(saved).name
-    return str(moved) if moved.exists() else saved
+    # of a folder that was copied, its own
+    own = work_dir / Path(saved).name
+    return str(own) if own.exists() else saved
 
 
 def draw_sheet(cfg: Config, checkpoint: str, num_images: int) -> Image.Image:

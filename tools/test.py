@@ -23,6 +23,7 @@ from fbnetv3_mmdet.cli import (
     build_runner,
     load_run_config,
 )
+from fbnetv3_mmdet.data.datasets import leaves
 from fbnetv3_mmdet.errors import user_errors
 from fbnetv3_mmdet.inference import load_weights
 from fbnetv3_mmdet.training.settings import check_settings, named_errors
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_settings(cfg, ('test',))
         if args.tta:
             augment(cfg)
+            check_settings(cfg, ('test',))
         setup_cache_size_limit_of_dynamo()
         with named_errors(cfg):
             runner = build_runner(cfg)
@@ -119,17 +121,24 @@ def use_exported(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def augment(cfg: Config) -> None:
-    """Enter test-time augmentation into ``cfg``."""
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
+    """Enter test-time augmentation into ``cfg``.
+
+    Raises:
+        ValueError: The model has masks, which MMDetection does not merge.
+    """
+    if 'mask_head' in (cfg.model.get('roi_head') or {}):
+        raise ValueError(
+            '--tta merges boxes, and no masks, as model.roi_head.mask_head '
+            'gives them; leave --tta out'
+        )
+    datasets = [node for _, node in leaves(cfg.test_dataloader.dataset)]
     if 'tta_model' not in cfg:
         nms = dict(type='nms', iou_threshold=0.5)
         cfg.tta_model = dict(
             type='DetTTAModel', tta_cfg=dict(nms=nms, max_per_img=100)
         )
     if 'tta_pipeline' not in cfg:
-        *load, pack = deepcopy(dataset.pipeline)
+        *load, pack = deepcopy(datasets[0].pipeline)
         pack.meta_keys = (*pack.meta_keys, 'flip', 'flip_direction')
         flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
         cfg.tta_pipeline = [
@@ -137,7 +146,8 @@ def augment(cfg: Config) -> None:
             dict(type='TestTimeAug', transforms=[flips, [pack]]),
         ]
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-    dataset.pipeline = cfg.tta_pipeline
+    for dataset in datasets:
+        dataset.pipeline = cfg.tta_pipeline
 
 
 if __name__ == '__main__':

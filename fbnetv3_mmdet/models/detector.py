@@ -84,6 +84,8 @@ def share_settings(model: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: ``arch`` is wrong.
     """
     model = dict(model)
+    if isinstance(model.get('module'), Mapping):  # inside a wrapper
+        model['module'] = share_settings(model['module'])
     if model.get('type') not in ('FBNetV3OD', 'FBNetV3IS'):
         return model
     shared = {key: model[key] for key in SHARED if model.get(key) is not None}

@@ -37,7 +37,7 @@ def read_records(work_dir: Path) -> list[dict]:
     """
     records: dict[tuple[int, bool], dict] = {}
     for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        run = list(_parse(path.read_text()))
+        run = [r for r in _parse(path.read_text()) if 'step' in r]
         first = min((r['step'] for r in run if 'iter' in r), default=math.inf)
         records = {key: r for key, r in records.items() if key[0] < first}
         step = max((step for step, _ in records), default=0)
@@ -55,13 +55,16 @@ def read_records(work_dir: Path) -> list[dict]:
 def coco_metrics(metrics: Mapping[str, float]) -> dict[str, list[float]]:
     """Return the figures of ``METRICS`` by kind of IoU, 'bbox' or 'segm'.
 
+    Those that an evaluation left out, by its ``metric_items``, are NaN.
+
     Args:
         metrics: Of MMDetection's ``CocoMetric``, and whatever else.
     """
+    kinds = {key: f'coco/{key}_mAP' for key in ('bbox', 'segm')}
     return {
-        kind: [metrics[f'coco/{kind}_mAP{end}'] for end in METRICS.values()]
-        for kind in ('bbox', 'segm')
-        if f'coco/{kind}_mAP' in metrics
+        kind: [metrics.get(name + end, math.nan) for end in METRICS.values()]
+        for kind, name in kinds.items()
+        if any(key.startswith(name) for key in metrics)
     }
 
 

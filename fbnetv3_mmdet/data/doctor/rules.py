@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from mmdet.registry import DATASETS
 from ...training.settings.coco import training_rules
 from ...training.settings.paths import find_dicts
 from ..annotations.rules import Rules
+from ..datasets import leaves
 
 
 def read_rules(cfg: Mapping[str, Any], with_classes: bool = True) -> Rules:
@@ -38,8 +38,5 @@ def read_rules(cfg: Mapping[str, Any], with_classes: bool = True) -> Rules:
 
 def find_dataset(cfg: Mapping[str, Any], loader: str) -> Mapping[str, Any]:
     """Return the first dataset of a loader, out of any wrappers."""
-    for path, node in find_dicts(cfg.get(loader), loader):
-        place = re.fullmatch(r'\w+(\.dataset|\.datasets\.\d+)+', path)
-        if place and not {'dataset', 'datasets'} & node.keys():
-            return node
-    return {}
+    found = leaves((cfg.get(loader) or {}).get('dataset'))
+    return next((node for _, node in found), {})

@@ -1,7 +1,6 @@
 """Rules for a split's classes, annotations and images."""
 
 import os
-import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from inspect import Parameter
@@ -16,6 +15,7 @@ from fbnetv3_runtime import read_metadata
 
 from ...data import DigitScenes
 from ...data.annotations import Rules
+from ...data.datasets import leaves
 from .classes import defaults_of, find_class
 from .coco import Contents, describe, read_contents, training_rules
 from .paths import as_list, find_dicts, get_setting
@@ -70,12 +70,12 @@ def find_datasets(
     cfg: Mapping, loader: str
 ) -> Iterator[tuple[str, type[BaseDataset], Mapping]]:
     """Yield path, class and config of the datasets, inside any wrappers."""
-    for path, node in find_dicts(cfg.get(loader), loader):
-        if re.fullmatch(r'\w+(\.dataset|\.datasets\.\d+)+', path):
-            kind = node.get('type')
-            kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-            if isinstance(kind, type) and issubclass(kind, BaseDataset):
-                yield path, kind, node
+    dataset = (cfg.get(loader) or {}).get('dataset')
+    for path, node in leaves(dataset, f'{loader}.dataset'):
+        kind = node.get('type')
+        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, BaseDataset):
+            yield path, kind, node
 
 
 def read_classes(
