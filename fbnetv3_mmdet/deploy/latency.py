@@ -11,6 +11,7 @@ print(config, found.median)
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import tempfile
 import time
@@ -24,6 +25,7 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import nn
@@ -180,7 +182,13 @@ def initialise(model: nn.Module) -> None:
     for module in model.modules():
         if 'Pretrained' in str(getattr(module, 'init_cfg', None)):
             module.init_cfg = None
-    model.init_weights()
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # MMEngine logs a line of each weight
+    try:
+        model.init_weights()
+    finally:
+        logger.setLevel(level)
 
 
 def take_statistics(model: nn.Module) -> None:
