@@ -14,8 +14,8 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
 from fbnetv3_mmdet.deploy.export import export
+from fbnetv3_mmdet.deploy.int8.quantizer import Quantizer
 from fbnetv3_mmdet.deploy.latency import class_names, random_detector
-from fbnetv3_mmdet.deploy.quantize import Quantizer
 from fbnetv3_mmdet.inference import Detector as TorchDetector
 from fbnetv3_runtime import Detector, read_image
 

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from runtime_model import METADATA, save
 
-from fbnetv3_mmdet.deploy.quantize_choice import choose
+from fbnetv3_mmdet.deploy import quantize_file
+from fbnetv3_mmdet.deploy.int8.choose import choose
 from fbnetv3_runtime import BACKENDS, Detector, read_metadata
 
 TOOL = Path(__file__).resolve().parents[1] / 'tools' / 'quantize.py'
@@ -184,15 +185,15 @@ def test_layers_are_measured_where_objects_are():
     assert read_metadata('int8.onnx')['int8']['float'] == ['bbox_head.last']
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_table_compares_what_both_backends_find(backend, capsys):
+def test_table_compares_what_both_backends_find(capsys):
     save_network()
     quantize()
     lines = capsys.readouterr().out.splitlines()
-    rows = [line.split('|') for line in lines if backend in line]
-    assert [row[2].strip() for row in rows] == ['float.onnx', 'int8.onnx']
-    for row, file in zip(rows, ('float.onnx', 'int8.onnx'), strict=True):
-        size = Path(file).stat().st_size / 1e6
+    rows = [[cell.strip() for cell in line.split('|')] for line in lines]
+    rows = [row for row in rows if len(row) > 2 and row[1] in BACKENDS]
+    assert [row[2] for row in rows] == 2 * ['float.onnx', 'int8.onnx']
+    for row in rows:
+        size = Path(row[2]).stat().st_size / 1e6
         assert float(row[-2]) == pytest.approx(size, abs=0.005)
 
 
@@ -219,18 +220,28 @@ def annotate(boxes, names='rgb'):
     Path('train.json').write_text(json.dumps(coco))
 
 
-def test_average_precision_is_that_of_the_annotations(capsys):
+def test_the_call_reports_what_the_annotations_say():
     save_network()
+    for name in ('black', 'white', 'yellow'):
+        paint(f'train/{name}.png', name)
     factors = np.array([[1], [0.505], [0.9]])
     boxes = (factors * BOXES).tolist()
     # the last of three objects is elsewhere
     annotate([*boxes[:2], [0, 60, 30, 90]])
-    quantize('--ann', 'train.json')
-    lines = capsys.readouterr().out.splitlines()
-    header, _, *rows = [line.split('|') for line in lines if '|' in line]
-    assert [cell.strip() for cell in header[3:5]] == ['AP', 'AP50']
-    assert [row[3].strip() for row in rows] == ['66.67'] * 4
-    assert [row[4].strip() for row in rows] == ['66.67'] * 4
+    report = quantize_file(
+        'float.onnx', 'int8.onnx', ['train'], annotations='train.json'
+    )
+    assert report.layers == report.choice.integers == LAYERS
+    assert [(one.backend, one.path) for one in report.files] == [
+        (backend, path)
+        for backend in BACKENDS
+        for path in ('float.onnx', 'int8.onnx')
+    ]
+    for one in report.files:
+        assert one.scores['AP'] == pytest.approx(66.67, abs=0.01)
+        assert one.scores['AP50'] == pytest.approx(66.67, abs=0.01)
+        assert one.scores['AP vs float'] == pytest.approx(100)
+        assert one.milliseconds > 0
 
 
 def test_of_a_folder_the_annotated_images_are_taken():
@@ -313,13 +324,16 @@ def test_annotations_of_something_else(names, images, message, capsys):
     assert message in found
 
 
-class Costs(dict):
-    """Trials in which what layers cost is known, and adds up."""
+class Losses(dict):
+    """A sensitivity in which what layers lose is known, and adds up."""
 
-    def drop(self, layers):
+    def ap50_loss(self, layers):
         return sum(self[name] for name in layers)
 
-    damage = dict.__getitem__
+    def progress(self, layers, _):
+        return layers
+
+    ap_loss_alone = dict.__getitem__
 
 
 @pytest.mark.parametrize(
@@ -327,13 +341,13 @@ class Costs(dict):
     [(20, ''), (8, 'b'), (7, 'bg'), (4, 'bg'), (3, 'bgd'), (2, 'bgdc')],
 )
 def test_the_fewest_worst_layers_stay_in_float(max_drop, kept):
-    costs = Costs(a=0.25, b=8, c=1, d=1.5, e=1, f=0.25, g=4, h=0)
+    costs = Losses(a=0.25, b=8, c=1, d=1.5, e=1, f=0.25, g=4, h=0)
     choice = choose(costs, [*costs], max_drop)
     assert choice.integers == [name for name in costs if name not in kept]
-    assert choice.damages == (costs if kept else {})
+    assert choice.losses == (costs if kept else {})
 
 
 def test_accuracy_that_cannot_be_kept():
-    costs = Costs(a=1, b=2, c=3, d=4)
+    costs = Losses(a=1, b=2, c=3, d=4)
     with pytest.raises(ValueError, match='--max-drop=0.5 cannot be met: 3.00'):
         choose(costs, [*costs], 0.5)

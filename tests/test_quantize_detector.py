@@ -1,4 +1,4 @@
-"""tools/quantize.py on whole detectors, of random weights."""
+"""tools/quantize.py on a whole detector, of random weights."""
 
 import runpy
 from pathlib import Path
@@ -13,9 +13,7 @@ from mmengine.config import Config
 from PIL import Image
 from random_detector import CONFIG
 
-from fbnetv3_mmdet.data import DigitScenes
-from fbnetv3_mmdet.deploy.quantize_measure import Annotations, run
-from fbnetv3_runtime import Detector, read_metadata
+from fbnetv3_runtime import read_metadata
 
 pytestmark = pytest.mark.slow
 TOOL = Path(__file__).resolve().parents[1] / 'tools' / 'quantize.py'
@@ -23,11 +21,11 @@ MASKS = CONFIG.replace('faster-rcnn', 'mask-rcnn')
 main = runpy.run_path(str(TOOL))['main']
 
 
-@pytest.fixture(scope='module', params=[CONFIG, MASKS], ids=['boxes', 'masks'])
-def quantized(request, tmp_path_factory):
+@pytest.fixture(scope='module')
+def quantized(tmp_path_factory):
     """A float file, what was made of it, and pictures of another kind."""
     folder = tmp_path_factory.mktemp('quantized')
-    exported = Exported(Config.fromfile(request.param), folder)
+    exported = Exported(Config.fromfile(MASKS), folder)
     files = []
     for i in range(12):
         files.append(folder / f'{i}.png')
@@ -90,22 +88,3 @@ def test_proposals_and_suppression_stay_as_they_are(quantized):
     )
     assert sorted(before) == sorted(after)
     assert kinds.intersection(before) == kinds
-
-
-def test_annotated_scenes(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    exported = Exported(Config.fromfile(CONFIG), tmp_path)
-    scenes = DigitScenes('digits', 'train', 4)
-    folder = Path(scenes.data_prefix['img'])
-    ann = str(folder.parent / 'annotations.json')
-    files = sorted(folder.iterdir())
-    detector = Detector(exported.path, 'onnxruntime', threads=1)
-    truth = Annotations(ann, detector.metadata['classes']).truth(files)
-    expected = truth.score(run(detector, files).results)
-    main(['random.onnx', 'int8.onnx', '--calibrate', str(folder),
-          '--ann', ann, '--max-drop', '100'])  # fmt: skip
-    lines = capsys.readouterr().out.splitlines()
-    row = next(line for line in lines if 'onnxruntime | random' in line)
-    cells = [cell.strip() for cell in row.split('|')[3:5]]
-    assert cells == [f'{value:.2f}' for value in expected.values()]
-    assert Path('int8.onnx').is_file()

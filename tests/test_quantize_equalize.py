@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
 
-from fbnetv3_mmdet.deploy.quantize_equalize import equalize
+from fbnetv3_mmdet.deploy.int8.equalize import equalize
 
 node = helper.make_node
 

@@ -10,6 +10,7 @@ except ModuleNotFoundError as error:
         'pip install "mmdet-fbnetv3[deploy]"'
     ) from error
 
+from .int8 import quantize_file
 from .latency import Latency, in_turns, latency, prepare
 from .verify import ExportReport, export_verified
 
@@ -20,4 +21,5 @@ __all__ = [
     'in_turns',
     'latency',
     'prepare',
+    'quantize_file',
 ]

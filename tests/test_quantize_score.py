@@ -8,7 +8,7 @@ from PIL import Image
 from pycocotools import mask as mask_utils
 from runtime_model import save_colors
 
-from fbnetv3_mmdet.deploy.quantize_measure import Annotations, agreement, run
+from fbnetv3_mmdet.deploy.int8.score import Annotations, agreement, detect
 from fbnetv3_runtime import Detector, Result, encode_mask
 
 RECALL_75 = 100 * 76 / 101  # COCO's mean over the recalls 0, 0.01, ..., 1
@@ -85,7 +85,7 @@ def test_masks_of_many_images_fit_in_memory(tmp_path):
         tmp_path / 'm.onnx', np.ones((4, 28, 28), np.float32), mask_thr=0.5
     )
     Image.new('RGB', (640, 480), 'red').save(tmp_path / 'x.png')
-    (found,) = run(Detector(model), [tmp_path / 'x.png']).results
+    (found,) = detect(Detector(model), [tmp_path / 'x.png']).results
     assert sum(len(str(mask)) for mask in found.masks) < 640 * 480 / 100
     areas = mask_utils.area([*found.masks])[1:]
     # less some pixels at the corners
@@ -107,5 +107,33 @@ def test_the_longest_name_that_fits_is_the_image(tmp_path):
     ann = tmp_path / 'ann.json'
     ann.write_text(json.dumps(coco))
     files = [tmp_path / 'sub' / '1.jpg']
-    truth = Annotations(str(ann), ['thing']).truth(files)
+    truth = Annotations(str(ann), ['thing']).scorer(files)
     assert truth.score([detections([0.9])])['AP'] == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    'segmentation', [[], [[1, 2]], 'x', dict(size=[50, 200]), None], ids=str
+)
+def test_objects_without_a_mask_count_for_boxes_only(segmentation, tmp_path):
+    square = [0, 0, 40, 0, 40, 40, 0, 40]
+    objects = [
+        dict(id=1, bbox=[0, 0, 40, 40], segmentation=[square]),
+        dict(id=2, bbox=[50, 0, 40, 40], segmentation=segmentation),
+    ]
+    own = dict(image_id=7, category_id=3, area=1600, iscrowd=0)
+    coco = dict(
+        images=[dict(id=7, file_name='1.jpg', width=200, height=50)],
+        categories=[dict(id=3, name='thing')],
+        annotations=[entry | own for entry in objects],
+    )
+    ann = tmp_path / 'ann.json'
+    ann.write_text(json.dumps(coco))
+    known = Annotations(str(ann), ['thing'])
+    scorer = known.scorer([tmp_path / '1.jpg'])
+    full = dict.fromkeys(('AP', 'AP50', 'mask AP', 'mask AP50'), 100)
+    assert scorer.score([detections([0.9, 0.8], masks=True)]) == (
+        pytest.approx(full)
+    )
+    half = 100 * 51 / 101  # one of two objects
+    found = scorer.score([detections([0.9], masks=True)])
+    assert found == pytest.approx(full | dict(AP=half, AP50=half))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -32,9 +32,9 @@ from onnxruntime.quantization.quant_utils import (
 )
 
 from fbnetv3_runtime import read_metadata
+from fbnetv3_runtime.backends import KEY
 
-from .export import KEY
-from .quantize_equalize import equalize
+from .equalize import equalize
 
 WEIGHTED = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')
 JOINING = ('Relu', 'Add')  # in integers where what they join is
@@ -45,7 +45,7 @@ class Quantizer:
     """Quantizes a detector with any choice of its layers.
 
     Args:
-        path: Of a file that ``tools/export.py`` wrote.
+        path: The file to quantize, which ``tools/export.py`` wrote.
 
     Attributes:
         layers (dict): Nodes by name of the layer, such as
@@ -88,7 +88,7 @@ class Quantizer:
         """Find the ranges of activations, and equalize those of channels.
 
         Args:
-            inputs: Of the network, (1, H, W, 3) of uint8 each.
+            inputs: What the network gets of each image, (1, H, W, 3), uint8.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, 'model.onnx')
@@ -199,10 +199,11 @@ def _find_joining(graph: onnx.GraphProto, nodes: Collection[str]) -> list[str]:
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Keep the quantizer from remarks on what is meant as it is."""
-    logging.disable(logging.WARNING)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

@@ -13,102 +13,109 @@ from pathlib import Path
 from typing import NamedTuple
 
 import onnx
-from tqdm import tqdm
 
-from fbnetv3_runtime import Detector
+from fbnetv3_runtime import Detector, Result
 
-from .quantize import Quantizer
-from .quantize_measure import CONFIDENT, agreement, run
+from .quantizer import Quantizer
+from .score import CONFIDENT, Progress, agreement, detect, spread
 
-NUM_TRIAL_IMAGES = 16  # that a layer's damage is measured in
+NUM_IMAGES = 16  # in which the loss of a single layer is measured
 
 
 class Choice(NamedTuple):
-    """Layers to quantize.
+    """The layers to quantize.
 
     Attributes:
-        integers: Names of these layers.
-        damages: What each layer alone costs, in points of AP against the
+        integers: Their names.
+        losses: What each layer alone loses, in points of AP against the
             float file's detections; empty where none was measured.
     """
 
     integers: list[str]
-    damages: dict[str, float]
+    losses: dict[str, float]
 
 
-class Trials:
-    """Tries choices of layers, with ONNX Runtime.
+class Sensitivity:
+    """Measures what choices of layers lose, with ONNX Runtime.
+
+    What the float file is sure of counts as the truth, and the loss is that
+    of boxes or masks, whichever is larger.
 
     Args:
-        quantizer: Calibrated.
+        quantizer: A calibrated one.
         model: The float file.
         files: Images to detect in.
+        progress: Wraps what is iterated over.
     """
 
     def __init__(
         self,
         quantizer: Quantizer,
-        model: str,
+        model: Path,
         files: Sequence[Path],
+        progress: Progress,
     ) -> None:
         self._quantizer, self._files = quantizer, files
-        found = run(Detector(model, 'onnxruntime'), tqdm(files, 'float'))
-        self._all = agreement(found.results)
+        self.progress = progress
+        detector = Detector(model, 'onnxruntime')
+        found = detect(detector, progress(files, 'float')).results
+        self._all = agreement(found)
         # Others show nothing. Crowds, whose proposals displace each other,
         # would show roundings.
         sure = [
             i
-            for i, result in enumerate(found.results)
+            for i, result in enumerate(found)
             if (result.scores >= CONFIDENT).any()
         ]
-        few = sure[:: -(-len(sure) // NUM_TRIAL_IMAGES)]
-        self._few = agreement([found.results[i] for i in few])
+        few = spread(sure, NUM_IMAGES)
+        self._few = agreement([found[i] for i in few])
         self._few_files = [files[i] for i in few]
 
-    def drop(self, layers: Collection[str]) -> float:
-        """Return the points of AP50 lost with these layers in integers.
-
-        They are of boxes or masks, whichever loses more, where what the
-        float file is sure of counts as the truth.
-        """
+    def ap50_loss(self, layers: Collection[str]) -> float:
+        """Return the points of AP50 lost with these layers in integers."""
         scores = self._all.score(self._detect(layers, self._files))
         return 100 - min(scores[key] for key in scores if '50' in key)
 
-    def damage(self, layer: str) -> float:
-        """Return the points of AP lost, likewise, in few images by a layer.
+    def ap_loss_alone(self, layer: str) -> float:
+        """Return the points of AP that one layer loses, in few images.
 
         AP sees smaller changes than AP50.
         """
         scores = self._few.score(self._detect([layer], self._few_files))
         return 100 - min(scores[key] for key in scores if '50' not in key)
 
-    def _detect(self, layers: Collection[str], files: Sequence[Path]) -> list:
+    def _detect(
+        self, layers: Collection[str], files: Sequence[Path]
+    ) -> list[Result]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, 'model.onnx')
             onnx.save(self._quantizer.build(layers), path)
             detector = Detector(path, 'onnxruntime')
-        return run(detector, files).results
+        return detect(detector, files).results
 
 
-def choose(trials: Trials, layers: Sequence[str], max_drop: float) -> Choice:
-    """Choose layers that cost little: all of them but the worst.
+def choose(
+    sensitivity: Sensitivity, layers: Sequence[str], max_drop: float
+) -> Choice:
+    """Choose layers that lose little: all of them but the worst.
 
     Args:
-        trials: Measures choices.
-        layers: To choose from.
-        max_drop: Points that may be lost.
+        sensitivity: Measures choices.
+        layers: The layers to choose from.
+        max_drop: Points of AP50 that may be lost.
 
     Raises:
         ValueError: Even most layers in float are not enough.
     """
-    if trials.drop(layers) <= max_drop:
+    if sensitivity.ap50_loss(layers) <= max_drop:
         return Choice([*layers], {})
-    damages = {
-        name: trials.damage(name) for name in tqdm(layers, 'layer by layer')
+    losses = {
+        name: sensitivity.ap_loss_alone(name)
+        for name in sensitivity.progress(layers, 'layer by layer')
     }
-    order = sorted(layers, key=damages.__getitem__, reverse=True)
+    order = sorted(layers, key=losses.__getitem__, reverse=True)
     fails, fits = 0, 1  # numbers of layers in float
-    while (lost := trials.drop(order[fits:])) > max_drop:
+    while (lost := sensitivity.ap50_loss(order[fits:])) > max_drop:
         fails, fits = fits, 2 * fits
         if fits >= len(order):
             raise ValueError(
@@ -118,9 +125,9 @@ def choose(trials: Trials, layers: Sequence[str], max_drop: float) -> Choice:
             )
     while fits - fails > 1:
         middle = (fails + fits) // 2
-        if trials.drop(order[middle:]) > max_drop:
+        if sensitivity.ap50_loss(order[middle:]) > max_drop:
             fails = middle
         else:
             fits = middle
     kept = set(order[:fits])
-    return Choice([name for name in layers if name not in kept], damages)
+    return Choice([name for name in layers if name not in kept], losses)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -17,27 +17,31 @@ from pycocotools.cocoeval import COCOeval
 
 from fbnetv3_runtime import Detector, Result, encode_mask, read_image
 
-from ..data.annotations import Rules
-from ..training.settings.coco import read_contents
+from ...data.annotations import Rules
+from ...training.settings.coco import read_contents
 
 CONFIDENT = 0.5  # least score of what another file must find, too
 POSSIBLE = 0.25  # least score of what it may find
 
+T = TypeVar('T')
+# wraps what is iterated over, with a word for people, as tqdm does
+Progress = Callable[[Sequence[T], str], Iterable[T]]
 
-class Run(NamedTuple):
+
+class Detections(NamedTuple):
     """What a file found in images.
 
     Attributes:
-        results: Of each image, its masks as COCO's RLE: those of many
-            images would fill the memory.
-        milliseconds: Of the median image, from its pixels to the boxes.
+        results: The result of each image, its masks as COCO's RLE: those of
+            many images would fill the memory.
+        milliseconds: The median image takes, from its pixels to the boxes.
     """
 
     results: list[Result]
     milliseconds: float
 
 
-def run(detector: Detector, files: Iterable[Path]) -> Run:
+def detect(detector: Detector, files: Iterable[Path]) -> Detections:
     """Detect the objects in image files."""
     results, seconds = [], []
     for file in files:
@@ -49,15 +53,24 @@ def run(detector: Detector, files: Iterable[Path]) -> Run:
             masks = np.array([encode_mask(m) for m in found.masks], object)
             found = found._replace(masks=masks)
         results.append(found)
-    return Run(results, 1000 * median(seconds))
+    return Detections(results, 1000 * median(seconds))
 
 
-class Truth:
-    """What is to be found in images.
+def spread(items: Sequence[T], number: int) -> list[T]:
+    """Return so many of some items, evenly spread, or all that there are."""
+    number = min(number, len(items))
+    return [items[i * len(items) // number] for i in range(number)]
+
+
+class CocoScorer:
+    """Compares detections with what is to be found, by COCO's metrics.
+
+    Objects of which there is no usable mask count for boxes; what covers
+    them counts neither way for masks.
 
     Args:
         coco: Images, categories and annotations, in COCO's format.
-        ids: Of the images that detections will be of, in their order.
+        ids: Ids of the images that detections will be of, in their order.
         categories: Ids of the detections' classes.
 
     Raises:
@@ -69,34 +82,35 @@ class Truth:
         self, coco: Mapping, ids: Sequence[int], categories: Sequence[int]
     ) -> None:
         self._ids, self._categories = ids, categories
-        self._coco = COCO()
-        self._coco.dataset = coco
-        with redirect_stdout(StringIO()):
-            self._coco.createIndex()
-        annotations = self._coco.imgToAnns
-        objects = [a for i in ids for a in annotations.get(i, [])]
+        known = set(ids)
+        objects = [a for a in coco['annotations'] if a['image_id'] in known]
         if all(a.get('iscrowd') for a in objects):
             raise ValueError('sees no object in these images; give others')
-        self._has_masks = all('segmentation' in a for a in objects)
+        boxes = _index(coco, objects)
+        with_masks = [_has_mask(boxes, a) for a in objects]
+        self._truth = {'bbox': boxes}
+        if any(with_masks):
+            pairs = zip(objects, with_masks, strict=True)
+            masks = [a if has else _ignored(a) for a, has in pairs]
+            self._truth['segm'] = _index(coco, masks)
 
     def score(self, results: Sequence[Result]) -> dict[str, float]:
         """Return COCO's metrics in percent: AP, AP50, with masks their own."""
         entries = _list(results, self._ids, self._categories)
-        kinds = {'bbox': ''}
-        if self._has_masks and results[0].masks is not None:
-            kinds['segm'] = 'mask '
         scores = {}
-        for kind, prefix in kinds.items():
-            stats = self._evaluate(entries, kind)
-            scores[f'{prefix}AP'], scores[f'{prefix}AP50'] = stats
+        for kind, truth in self._truth.items():
+            if kind == 'bbox' or results[0].masks is not None:
+                prefix = 'mask ' if kind == 'segm' else ''
+                stats = self._evaluate(truth, entries, kind)
+                scores[f'{prefix}AP'], scores[f'{prefix}AP50'] = stats
         return scores
 
-    def _evaluate(self, entries: list[dict], kind: str) -> tuple:
+    def _evaluate(self, truth: COCO, entries: list[dict], kind: str) -> tuple:
         if not entries:
             return 0.0, 0.0
         with redirect_stdout(StringIO()):
-            found = self._coco.loadRes([dict(entry) for entry in entries])
-            evaluation = COCOeval(self._coco, found, kind)
+            found = truth.loadRes([dict(entry) for entry in entries])
+            evaluation = COCOeval(truth, found, kind)
             evaluation.params.imgIds = [*self._ids]
             evaluation.evaluate()
             evaluation.accumulate()
@@ -104,7 +118,7 @@ class Truth:
         return tuple(float(100 * value) for value in evaluation.stats[:2])
 
 
-def agreement(results: Sequence[Result]) -> Truth:
+def agreement(results: Sequence[Result]) -> CocoScorer:
     """Return a file's confident detections as what another should find.
 
     Of less confident ones it does not matter whether they are found: roundings
@@ -130,7 +144,7 @@ def agreement(results: Sequence[Result]) -> Truth:
         annotations=annotations,
     )
     try:
-        return Truth(coco, ids, categories)
+        return CocoScorer(coco, ids, categories)
     except ValueError as error:
         raise ValueError(
             f'the model, at a score of {CONFIDENT}, {error}'
@@ -174,8 +188,8 @@ class Annotations:
         """Whether an image file is among the images."""
         return self._find(file) is not None
 
-    def truth(self, files: Sequence[Path]) -> Truth:
-        """Return what is to be found in image files.
+    def scorer(self, files: Sequence[Path]) -> CocoScorer:
+        """Return what compares detections in image files with these.
 
         Raises:
             ValueError: One is not in the annotations, or all are empty.
@@ -188,7 +202,7 @@ class Annotations:
                 'calibration images'
             )
         try:
-            return Truth(self._coco, ids, self._categories)
+            return CocoScorer(self._coco, ids, self._categories)
         except ValueError as error:
             raise ValueError(f'--ann={self._path!r} {error}') from error
 
@@ -198,6 +212,32 @@ class Annotations:
         names = ('/'.join(parts[n:]) for n in range(1, len(parts)))
         known = (self._ids[name] for name in names if name in self._ids)
         return next(known, None)
+
+
+def _index(coco: Mapping, annotations: Sequence[Mapping]) -> COCO:
+    index = COCO()
+    index.dataset = {**coco, 'annotations': annotations}
+    with redirect_stdout(StringIO()):
+        index.createIndex()
+    return index
+
+
+def _has_mask(index: COCO, annotation: Mapping) -> bool:
+    if not annotation.get('segmentation'):
+        return False
+    try:
+        index.annToRLE(annotation)
+    except Exception:  # pycocotools raises anything
+        return False
+    return True
+
+
+def _ignored(annotation: Mapping) -> dict:
+    """Return an object as COCO has those of which it does not matter."""
+    x, y, width, height = annotation['bbox']
+    right, bottom = x + width, y + height
+    polygon = [x, y, right, y, right, bottom, x, bottom]
+    return {**annotation, 'iscrowd': 1, 'segmentation': [polygon]}
 
 
 def _select(result: Result, keep: np.ndarray) -> Result:
