@@ -36,7 +36,6 @@ with deferred('imgaug', 'pandas', 'sklearn'):
         FiniteLossHook,
         StopOnSignalHook,
         WholeImagesHook,
-        register_atomic_backend,
     )
     from .training.hooks import (
         ChannelsLastHook,
@@ -45,7 +44,6 @@ with deferred('imgaug', 'pandas', 'sklearn'):
     )
 
 register_schemes()
-register_atomic_backend()
 
 __version__ = '0.1.0'
 __all__ = [

@@ -24,6 +24,17 @@ from .errors import text_of
 from .training.settings import check_settings
 from .training.settings.keys import SETTINGS
 
+# Hooks that mmengine itself leaves out of a run where they are None.
+# Source: mmengine.runner.Runner.register_default_hooks
+MMENGINE_HOOKS = (
+    'runtime_info',
+    'timer',
+    'sampler_seed',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+)
+
 
 def load_config(
     path: str, cfg_options: Mapping[str, Any] | None = None
@@ -129,7 +140,13 @@ def load_run_config(args: argparse.Namespace) -> Config:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner of a config, in this process's place of the job."""
+    """Build the runner of a config, in this process's place of the job.
+
+    Hooks of ``default_hooks`` that are None are left out.
+    """
+    for name, hook in list((cfg.get('default_hooks') or {}).items()):
+        if hook is None and name not in MMENGINE_HOOKS:
+            del cfg.default_hooks[name]
     if cfg.launcher == 'pytorch' and get_device() == 'cpu':
         # mmengine would give each process a GPU, and its model too.
         dist.init_process_group('gloo')

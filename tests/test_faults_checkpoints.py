@@ -5,13 +5,15 @@ import os
 import random
 import resource
 import shutil
+import stat
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.fileio import get_file_backend
+from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from toy import toy_config
@@ -24,11 +26,14 @@ from trainings import (
     train,
 )
 
+from fbnetv3_mmdet import files
+from fbnetv3_mmdet.training.faults import AtomicLocalBackend
+
 FORK = multiprocessing.get_context('fork')
 
 
 def write_for_ever(path):
-    backend = get_file_backend(path)
+    backend = AtomicLocalBackend()
     for i in range(10**9):
         backend.put(bytes([i % 256]) * 2_000_000, path)
 
@@ -51,7 +56,7 @@ def test_killed_writer_leaves_a_whole_file(tmp_path):
 def write_with_limit(path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     try:
-        get_file_backend(path).put(bytes(2000), path)
+        AtomicLocalBackend().put(bytes(2000), path)
     except OSError:
         os._exit(3)
 
@@ -70,10 +75,61 @@ def test_failed_write_changes_nothing(tmp_path):
 def test_links_and_devices_stay(tmp_path):
     link, file = tmp_path / 'link', tmp_path / 'file'
     link.symlink_to(file)
-    get_file_backend(link).put(b'x', link)
+    AtomicLocalBackend().put(b'x', link)
     assert link.is_symlink() and file.read_bytes() == b'x'
-    get_file_backend('/dev/null').put_text('x', '/dev/null')
+    AtomicLocalBackend().put_text('x', '/dev/null')
     assert Path('/dev/null').is_char_device()
+
+
+def test_mode_stays_and_names_may_be_long(tmp_path):
+    path = tmp_path / ('x' * 245 + '.json')
+    path.write_text('before')
+    path.chmod(0o664)
+    AtomicLocalBackend().put_text('after', path)
+    assert path.read_text() == 'after'
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
+
+
+@pytest.mark.parametrize('error', [OSError(22, 'EINVAL'), PermissionError(13)])
+def test_a_folder_that_cannot_be_synced_is_no_error(
+    tmp_path, monkeypatch, error
+):
+    """Network and FUSE file systems refuse to, and Windows opens none."""
+    sync, synced = os.fsync, []
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise error
+        synced.append(sync(descriptor))
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    AtomicLocalBackend().put(b'x', tmp_path / 'file')
+    assert synced and os.listdir(tmp_path) == ['file']
+    assert (tmp_path / 'file').read_bytes() == b'x'
+
+
+def test_the_import_leaves_backends_of_others_alone():
+    assert type(get_file_backend('file')) is LocalBackend
+
+
+def test_limit_of_memory_ends_with_its_last_thread():
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    inside, leave = threading.Barrier(2), threading.Event()
+
+    def limited():
+        with files.memory_limit():
+            inside.wait(10)
+            leave.wait(10)
+
+    with files.memory_limit():
+        thread = threading.Thread(target=limited)
+        thread.start()
+        inside.wait(10)
+        assert resource.getrlimit(resource.RLIMIT_AS) != before
+    assert resource.getrlimit(resource.RLIMIT_AS) != before
+    leave.set()
+    thread.join(10)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
 def steps_in(folder):
@@ -102,6 +158,82 @@ def test_outdated_checkpoint_stays_until_the_next_is_there(tmp_path):
 def limit_files():
     """Let no file grow to the size of a checkpoint with ballast."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def best_config(work_dir, metrics, **options):
+    """Return a config whose metric ``a`` rises, and ``b`` falls after 6."""
+    return toy_config(
+        work_dir,
+        val_evaluator=dict(type='Rising'),
+        **{
+            'train_cfg.val_interval': 3,
+            'default_hooks.checkpoint.save_best': metrics,
+            'default_hooks.checkpoint.rule': 'greater',
+            **options,
+        },
+    )
+
+
+def best_in(folder):
+    return sorted(path.stem for path in Path(folder).glob('best_*'))
+
+
+@pytest.mark.parametrize(
+    ('metrics', 'at_the_end'),
+    [
+        ('auto', ['best_a_iter_12']),
+        (['a', 'b'], ['best_a_iter_12', 'best_b_iter_6']),
+    ],
+)
+def test_best_checkpoint_stays_until_the_next_is_there(
+    tmp_path, metrics, at_the_end
+):
+    there = []
+
+    class Watch(Hook):
+        def before_save_checkpoint(self, runner, checkpoint):
+            there.append(best_in(runner.work_dir))
+
+    runner = Runner.from_cfg(best_config(tmp_path, metrics))
+    runner.register_hook(Watch())
+    runner.train()
+    number = len(at_the_end)
+    first = [i for i, names in enumerate(there) if len(names) >= number][0]
+    assert all(len(names) >= number for names in there[first:])
+    assert best_in(tmp_path) == at_the_end
+
+
+def test_best_checkpoint_that_cannot_be_written(tmp_path):
+    work_dir, ballast = tmp_path / 'work', dict(model=dict(ballast=100_000))
+    short = {'train_cfg.max_iters': 3}
+    Runner.from_cfg(best_config(work_dir, 'a', **short, **ballast)).train()
+    before = (work_dir / 'best_a_iter_3.pth').read_bytes()
+    cfg = best_config(work_dir, 'a', resume=True, **ballast)
+    cfg.default_hooks.checkpoint.interval = 100
+    assert train(cfg, limit_files) == 1
+    (line,) = errors_of(cfg)
+    assert 'the best checkpoint could not be saved: File too' in line
+    assert best_in(work_dir) == ['best_a_iter_3']
+    assert (work_dir / 'best_a_iter_3.pth').read_bytes() == before
+
+
+def test_copied_work_dir_goes_on_with_its_own(tmp_path):
+    """Nor does it take away the original's best."""
+    original, copy = tmp_path / 'a', tmp_path / 'b'
+    options = {'train_cfg.max_iters': 9}
+    Runner.from_cfg(best_config(original, 'a', **options)).train()
+    shutil.copytree(original, copy)
+    before = {p: p.read_bytes() for p in original.rglob('*') if p.is_file()}
+    # the metric begins anew, and is better than 3 at its fourth evaluation
+    options = {'train_cfg.max_iters': 18, 'resume': True}
+    runner = Runner.from_cfg(best_config(copy, 'a', **options))
+    lines = listen(runner)
+    runner.train()
+    assert any(f'Load checkpoint from {copy}/iter_9' in line for line in lines)
+    assert best_in(copy) == ['best_a_iter_18']
+    assert before == {
+        p: p.read_bytes() for p in original.rglob('*') if p.is_file()
+    }
 
 
 def test_checkpoint_that_cannot_be_written(tmp_path):

@@ -86,6 +86,21 @@ def test_weights_overflow_with_a_finite_loss(tmp_path, capsys):
     assert [p.name for p in tmp_path.glob('*.pth')] == ['iter_3.pth']
 
 
+def test_infinite_buffers_that_are_meant(tmp_path, capsys):
+    """A mask of -inf is saved; a buffer that becomes infinite is not."""
+    runner = Runner.from_cfg(toy_config(tmp_path))
+    mask = torch.full((3,), -torch.inf)
+    runner.model.register_buffer('mask', mask)
+    runner.train()
+    saved = read_checkpoint(str(tmp_path / 'iter_12.pth'))
+    assert saved['state_dict']['mask'].equal(mask)
+    runner.model.norm.running_mean[0] = torch.inf
+    with pytest.raises(SystemExit):
+        runner.save_checkpoint(str(tmp_path), 'bad.pth')
+    assert 'state_dict.norm.running_mean' in capsys.readouterr().err
+    assert not (tmp_path / 'bad.pth').exists()
+
+
 @pytest.mark.parametrize('interval', [0, -1, 1.5, True, None])
 def test_interval_out_of_range(tmp_path, interval):
     cfg = toy_config(tmp_path)

@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM: a checkpoint, a line, and a status that says so."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import toy
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from toy import toy_config
 from trainings import (
@@ -24,6 +26,7 @@ from trainings import (
 )
 
 SEED = dict(seed=0)
+FORK = multiprocessing.get_context('fork')
 
 
 @pytest.fixture(scope='module')
@@ -104,6 +107,27 @@ def test_second_signal_ends_at_once(tmp_path):
     process.terminate()
     assert finish(process) == 143
     assert not list(tmp_path.rglob('*.pth'))
+
+
+class PoolHook(Hook):
+    """Use a pool in each iteration, as a metric may; it sends SIGTERM."""
+
+    def before_train_iter(self, runner, *args, **kwargs):
+        with FORK.Pool(3) as pool:
+            assert pool.map(abs, [-1, -2]) == [1, 2]
+
+
+def train_with_pools(work_dir):
+    cfg = toy_config(work_dir, **{'train_dataloader.num_workers': 1})
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(PoolHook())
+    runner.train()
+
+
+def test_pools_of_processes_end(tmp_path):
+    process = FORK.Process(target=train_with_pools, args=(tmp_path,))
+    process.start()
+    assert finish(process, 60) == 0
 
 
 def test_handlers_are_given_back(tmp_path):

@@ -88,6 +88,15 @@ class Count(BaseMetric):
         return dict(number=len(results))
 
 
+@METRICS.register_module()
+class Rising(Count):
+    """``a`` is the number of the evaluation; ``b`` falls after the second."""
+
+    def compute_metrics(self, results):
+        self.evaluations = getattr(self, 'evaluations', 0) + 1
+        return dict(a=self.evaluations, b=-abs(self.evaluations - 2))
+
+
 @HOOKS.register_module()
 class CrashHook(Hook):
     """Raise an error at the beginning of an iteration, counted from 0."""

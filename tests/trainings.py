@@ -14,6 +14,7 @@ import time
 import traceback
 from pathlib import Path
 
+import pytest
 import torch
 import toy  # noqa: F401  so that processes know it
 from mmengine.config import Config
@@ -107,7 +108,9 @@ def start(cfg, prepare=None):
 def finish(process, timeout=200):
     """Return the exit status of a process; negative: of which signal."""
     process.join(timeout)
-    assert process.exitcode is not None, f'still runs after {timeout} s'
+    if process.exitcode is None:
+        process.kill()
+        pytest.fail(f'still runs after {timeout} s')
     return process.exitcode
 
 

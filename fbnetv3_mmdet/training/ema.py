@@ -19,7 +19,11 @@ class D2GoEMA(ExponentialMovingAverage):
     Args:
         model (nn.Module): The model to average.
         momentum (float): Weight of the model in an update.
+        interval (int): Update in every so many iterations, at least 1.
         device (torch.device, optional): Where to keep the average.
+
+    Raises:
+        ValueError: ``interval`` is out of range.
 
     Source: D2Go ``EMAUpdater`` at f4ac156.
     """
@@ -28,20 +32,38 @@ class D2GoEMA(ExponentialMovingAverage):
         self,
         model: nn.Module,
         momentum: float = 0.0002,
+        interval: int = 1,
         device: torch.device | None = None,
     ) -> None:
-        super().__init__(model, momentum, device=device, update_buffers=True)
+        if type(interval) is not int or interval < 1:
+            raise ValueError(
+                f'interval={interval!r} of D2GoEMAHook is not allowed; give '
+                'an integer of at least 1'
+            )
+        super().__init__(
+            model, momentum, interval, device=device, update_buffers=True
+        )
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
         """Move the average towards ``model``."""
-        for name, value in model.state_dict().items():
-            average = self.avg_parameters[name]
-            value = value.to(average.device)
+        if self.steps % self.interval == 0:
+            self._update(model.state_dict())
+        self.steps += 1
+
+    def _update(self, state: dict[str, torch.Tensor]) -> None:
+        averages = self.avg_parameters
+        floats = [n for n, a in averages.items() if a.is_floating_point()]
+        torch._foreach_lerp_(
+            [averages[name] for name in floats],
+            [state[name].to(averages[name]) for name in floats],
+            self.momentum,
+        )
+        for name in averages.keys() - floats:
+            average, value = averages[name], state[name].to(averages[name])
             average.copy_(
                 average * (1 - self.momentum) + value * self.momentum
             )
-        self.steps += 1
 
 
 @HOOKS.register_module()

@@ -4,7 +4,7 @@ They are hooks for ``default_hooks``; ``configs/_base_/default_runtime.py`` has
 them all. docs/reliability.md says what each is for, and what was measured.
 """
 
-from .atomic import AtomicLocalBackend, register_atomic_backend
+from .atomic import AtomicLocalBackend
 from .checkpointing import DurableCheckpointHook
 from .images import WholeImagesHook
 from .losses import FiniteLossHook
@@ -18,5 +18,4 @@ __all__ = [
     'FiniteLossHook',
     'StopOnSignalHook',
     'WholeImagesHook',
-    'register_atomic_backend',
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.dist import broadcast_object_list, is_main_process
@@ -10,7 +11,8 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from .atomic import AtomicLocalBackend, remove_parts
+from ...files import remove_parts
+from .atomic import NAME, AtomicLocalBackend
 from .finding import NOTE, find_newest
 from .stopping import stop
 
@@ -20,11 +22,11 @@ class DurableCheckpointHook(CheckpointHook):
     """``CheckpointHook`` that never leaves a run without a checkpoint.
 
     It removes outdated checkpoints when the new one is complete, and not
-    before, and writes ``last_checkpoint`` atomically, as
-    :class:`AtomicLocalBackend` does checkpoints. Where a checkpoint cannot be
-    written, the run ends with a line that says so. A run that resumes from
-    the latest checkpoint (``resume=True`` without ``load_from``) passes over
-    damaged ones, with a warning.
+    before, the best one's predecessor too. Local checkpoints, and
+    ``last_checkpoint``, are written by :class:`AtomicLocalBackend`. Where a
+    checkpoint cannot be written, the run ends with a line that says so. A run
+    that resumes from the latest checkpoint (``resume=True`` without
+    ``load_from``) passes over damaged ones, with a warning.
 
     Args:
         max_keep_ckpts (int): How many checkpoints to keep, the newest; -1 for
@@ -54,8 +56,14 @@ class DurableCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Prepare for saving; clear up after a run that was killed."""
         super().before_train(runner)
-        if is_main_process() and isinstance(self.file_backend, LocalBackend):
-            remove_parts(Path(self.out_dir))
+        if self.save_best:  # the work dir may be a copy of another
+            best = self._best().items()
+            self._set_best({k: path and self._here(path) for k, path in best})
+        if type(self.file_backend) is LocalBackend:
+            self.file_backend = AtomicLocalBackend()
+            self.backend_args = dict(backend=NAME)
+            if is_main_process():
+                remove_parts(Path(self.out_dir))
 
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int | str, meta: dict
@@ -78,15 +86,37 @@ class DurableCheckpointHook(CheckpointHook):
             if is_main_process():
                 note = Path(runner.work_dir, NOTE)
                 AtomicLocalBackend().put_text(self.last_ckpt, note)
-                self._remove(outdated)
+                self._remove(map(self._path, outdated))
         except OSError as error:
             _give_up(runner, self.last_ckpt, error, before)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if not self.save_best:
+            return
+        former = self._best()
+        # mmengine would remove those that it knows before it writes
+        self._set_best(dict.fromkeys(former))
         try:
             super()._save_best_checkpoint(runner, metrics)
         except OSError as error:
             _give_up(runner, 'the best checkpoint', error, self.last_ckpt)
+        best = self._best()
+        self._set_best({key: best[key] or former[key] for key in former})
+        outdated = {former[key] for key in former if best[key]}
+        if is_main_process():
+            self._remove(outdated - {*best.values(), None})
+
+    def _best(self) -> dict[str, str | None]:
+        """Return the paths of the best checkpoints, by metric if several."""
+        if len(self.key_indicators) == 1:  # 'auto' gets its name later
+            return {'': self.best_ckpt_path}
+        return dict(self.best_ckpt_path_dict)
+
+    def _set_best(self, paths: dict[str, str | None]) -> None:
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = paths['']
+        else:
+            self.best_ckpt_path_dict = paths
 
     def _outdate(self, runner: Runner, step: int | str) -> list[int | str]:
         """Return the steps to forget once the checkpoint of ``step`` is."""
@@ -100,15 +130,19 @@ class DurableCheckpointHook(CheckpointHook):
         hub.update_info('keep_ckpt_ids', kept[number:])
         return kept[:number]
 
-    def _remove(self, steps: list[int | str]) -> None:
-        for path in map(self._path, steps):
+    def _remove(self, paths: Iterable[str]) -> None:
+        for path in paths:
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
             elif self.file_backend.isdir(path):  # DeepSpeed's are folders
                 self.file_backend.rmtree(path)
 
     def _path(self, step: int | str) -> str:
-        name = self.filename_tmpl.format(step)
+        return self._here(self.filename_tmpl.format(step))
+
+    def _here(self, path: str) -> str:
+        """Return the place that a file of this name has in this run."""
+        name = Path(path).name
         return str(self.file_backend.join_path(self.out_dir, name))
 
     def _folder(self, runner: Runner) -> Path | None:

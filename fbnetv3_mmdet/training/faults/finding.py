@@ -62,9 +62,9 @@ def _newest_first(
     note = work_dir / NOTE
     named = note.read_text(errors='replace').strip() if note.is_file() else ''
     if named:
-        path = Path(named)
-        # the work dir may have been moved since
-        yield path if path.exists() else folder / path.name
+        # the work dir may have been copied or moved since
+        here = folder / Path(named).name
+        yield here if here.exists() else Path(named)
     written = [path for path in folder.glob(pattern) if path.is_file()]
     yield from sorted(written, key=_age, reverse=True)
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import torch
 from mmcv.transforms import LoadImageFromFile
-from mmdet.structures import DetDataSample
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from ...data import MAX_PIXELS, BrokenPicture, LoadWholePicture
-from .resuming import restart
+from ...data import MAX_PIXELS, LoadWholePicture
+from .loading import Fetch, begin_again, broken_of
 from .stopping import stop
-
-_KEY = 'broken_images'  # in the metainfo of a batch's first sample
 
 
 @HOOKS.register_module()
@@ -64,7 +59,7 @@ class WholeImagesHook(Hook):
         self._limit = math.floor(limit)
         self._watch(loop.dataloader, self._limit)
         if isinstance(loop, IterBasedTrainLoop):
-            _begin_again(loop)
+            begin_again(loop)
 
     def before_val(self, runner: Runner) -> None:
         """Have the evaluation's images checked."""
@@ -78,7 +73,7 @@ class WholeImagesHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Log what was left out, and stop where it was too much."""
-        for file, fault in _broken_of(data_batch):
+        for file, fault in broken_of(data_batch):
             if file in self._broken:
                 continue
             self._broken[file] = fault
@@ -103,7 +98,7 @@ class WholeImagesHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Stop at a broken image."""
-        for file, fault in _broken_of(data_batch):
+        for file, fault in broken_of(data_batch):
             stop(
                 runner,
                 f'image {file!r}: {fault}; an evaluation leaves out nothing: '
@@ -114,81 +109,13 @@ class WholeImagesHook(Hook):
 
     def _watch(self, loader: DataLoader, limit: int = 0) -> None:
         dataset = loader.dataset
-        if isinstance(getattr(dataset, '__getitems__', None), _Fetch):
-            return
         for part in _innermost(dataset):
             pipeline = getattr(part, 'pipeline', None)
             transforms = getattr(pipeline, 'transforms', [])
             for i, loading in enumerate(transforms):
                 if type(loading) is LoadImageFromFile:
                     transforms[i] = LoadWholePicture(loading, self.max_pixels)
-        # torch asks a dataset that has this for a whole batch
-        dataset.__getitems__ = _Fetch(dataset, limit)
-
-
-class _Fetch:
-    """Loads a batch, with other images in the place of broken ones.
-
-    The first sample's ``metainfo`` takes the broken ones to the main process.
-    Where they are too many, it is all there is in the batch.
-
-    Args:
-        dataset: From which to load.
-        limit (int): How many different files may be broken.
-    """
-
-    def __init__(self, dataset: Any, limit: int) -> None:
-        self._dataset = dataset
-        self._limit = limit
-        self._files: set[str] = set()
-
-    def __call__(self, indices: Sequence[int]) -> list[Any]:
-        broken: list[tuple[str, str]] = []
-        samples = []
-        for i in indices:
-            sample = self._load(i, broken)
-            if sample is None:
-                return [_message(broken)]
-            samples.append(sample)
-        if broken:
-            samples[0]['data_samples'].set_metainfo({_KEY: broken})
-        return samples
-
-    def _load(self, i: int, broken: list[tuple[str, str]]) -> Any:
-        """Return an image, or another in its place, or None: too many."""
-        while True:
-            try:
-                return self._dataset[i]
-            except BrokenPicture as error:
-                broken.append((error.file, str(error)))
-                self._files.add(error.file)
-            if len(self._files) > self._limit:
-                return None
-            i = np.random.randint(len(self._dataset))
-
-
-def _begin_again(loop: IterBasedTrainLoop) -> None:
-    """Replace workers that have begun, as mmengine's before 0.10.8 do."""
-    iterator, loader = loop.dataloader_iterator, loop.dataloader
-    if getattr(iterator, '_iterator', None) is not None:
-        loader._iterator = None
-        batches = loader.batch_sampler
-        restart(batches, getattr(batches.sampler, 'seed', None))
-        loop.dataloader_iterator = type(iterator)(loader)
-
-
-def _message(broken: Sequence[tuple[str, str]]) -> dict:
-    """Return a sample that only tells what is broken."""
-    sample = DetDataSample(metainfo={_KEY: broken})
-    inputs = torch.zeros(3, 1, 1, dtype=torch.uint8)
-    return dict(inputs=inputs, data_samples=sample)
-
-
-def _broken_of(batch: Any) -> Iterator[tuple[str, str]]:
-    """Yield the files met for a batch that are broken, and their faults."""
-    samples = batch.get('data_samples') if isinstance(batch, dict) else None
-    for sample in samples or ():
-        yield from getattr(sample, 'metainfo', {}).get(_KEY, ())
+        Fetch.of(dataset).limit = limit
 
 
 def _innermost(dataset: Any) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
@@ -30,7 +31,8 @@ class FiniteLossHook(Hook):
 
     Args:
         interval (int): Look at the loss every so many iterations, at least 1.
-            What is saved is looked at every time.
+            What is saved is looked at every time, but for buffers that have
+            infinite values from the beginning, as masks have.
 
     Raises:
         ValueError: ``interval`` is out of range.
@@ -46,6 +48,17 @@ class FiniteLossHook(Hook):
             )
         self.interval = interval
         self._batch: Any = None
+        self._meant: set[str] = set()
+
+    def before_train(self, runner: Runner) -> None:
+        """Note the buffers that are not meant to be finite."""
+        wrapped = is_model_wrapper(runner.model)
+        model = runner.model.module if wrapped else runner.model
+        self._meant = {
+            f'state_dict.{name}'
+            for name, buffer in model.named_buffers()
+            if not torch.isfinite(buffer).all()
+        }
 
     def after_train_iter(
         self,
@@ -76,7 +89,7 @@ class FiniteLossHook(Hook):
         bad = [
             name
             for name, tensor in _tensors(saved)
-            if not torch.isfinite(tensor).all()
+            if name not in self._meant and not torch.isfinite(tensor).all()
         ]
         if bad:
             listed = ', '.join(bad[:_LISTED])

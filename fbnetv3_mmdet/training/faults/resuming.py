@@ -8,20 +8,12 @@ and the iteration's number.
 
 from __future__ import annotations
 
-import itertools
-import random
-from collections.abc import Iterator, Sequence
-from typing import Any
-
-import numpy as np
-import torch
-from mmdet.datasets import AspectRatioBatchSampler
-from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
-from torch.utils.data import DataLoader
+
+from .loading import begin_at_iteration, number_batches, seed_all
 
 _SEED = 'data_seed'  # in a checkpoint's meta
 
@@ -76,137 +68,15 @@ class ExactResumeHook(Hook):
         if self._seed is None:
             self._seed = getattr(sampler, 'seed', runner.seed)
         if sampler is not None:
-            restart(loader.batch_sampler, self._seed)
-            _number(loader, loop, self._seed)
+            number_batches(loader, loop, self._seed)
         if isinstance(loop, IterBasedTrainLoop):
-            loader._iterator = None  # ends workers that have begun already
-            loop.dataloader_iterator = _Batches(loader, loop.iter)
+            begin_at_iteration(loop)
         if loop.iter and _evaluation_is_due(loop):
             runner.val_loop.run()
 
     def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Seed what the model and its samplers draw."""
-        _seed_all(self._seed, get_rank(), runner.iter, 0)
-
-
-class _NumberedBatches:
-    """A batch sampler that puts a batch's number before its indices.
-
-    A batch has the number of the iteration that trains on it. The batches of
-    iterations that are done are left out. In a loop of iterations, epochs
-    follow each other without end.
-
-    Args:
-        batches: The batch sampler; it is asked for all other attributes.
-        loop (BaseLoop): The training loop, where it is to begin.
-    """
-
-    def __init__(self, batches: Any, loop: BaseLoop) -> None:
-        self._batches = batches
-        self._loop = loop
-        self._by_epoch = not isinstance(loop, IterBasedTrainLoop)
-        self._endless = itertools.islice(
-            enumerate(self._epochs()), loop.iter, None
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._batches, name)
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        numbered = self._one_epoch() if self._by_epoch else self._endless
-        for number, indices in numbered:
-            yield [number, *indices]
-
-    def _one_epoch(self) -> Iterator[tuple[int, Sequence[int]]]:
-        first = self._loop.epoch * len(self)
-        numbered = enumerate(self._batches, first)
-        return itertools.islice(numbered, self._loop.iter - first, None)
-
-    def _epochs(self) -> Iterator[Sequence[int]]:
-        for epoch in itertools.count():
-            if hasattr(self._batches.sampler, 'set_epoch'):
-                self._batches.sampler.set_epoch(epoch)
-            empty = True
-            for indices in self._batches:
-                empty = False
-                yield indices
-            if empty:
-                return
-
-
-class _Fetch:
-    """Loads a batch of :class:`_NumberedBatches`, seeded by its number."""
-
-    def __init__(self, dataset: Any, seed: int) -> None:
-        self._dataset = dataset
-        self._key = (seed, get_rank())
-        self._fetch = getattr(dataset, '__getitems__', None)
-
-    def __call__(self, numbered: Sequence[int]) -> Sequence[Any]:
-        number, *indices = numbered
-        _seed_all(*self._key, number, 1)
-        if self._fetch is not None:
-            return self._fetch(indices)
-        return [self._dataset[i] for i in indices]
-
-
-class _Batches:
-    """What a loop of iterations draws batches from, beginning at its own.
-
-    MMEngine advances a resumed loop's iterator, before 0.10.8 by loading all
-    data anew. Those calls are counted, and do nothing.
-    """
-
-    def __init__(self, loader: DataLoader, skips: int) -> None:
-        self._loader = loader
-        self._skips = skips
-        self._batches: Iterator | None = None
-
-    def skip_iter(self, number: int) -> None:
-        """Advance, as mmengine 0.10.8 and later do."""
-        self._skips -= number
-
-    def __iter__(self) -> Iterator:
-        return self
-
-    def __next__(self) -> Any:
-        if self._skips > 0:
-            self._skips -= 1
-            return None
-        if self._batches is None:
-            self._batches = iter(self._loader)
-        return next(self._batches)
-
-
-def _number(loader: DataLoader, loop: BaseLoop, seed: int) -> None:
-    """Have a loader seed the random numbers of each batch."""
-    # torch asks a dataset that has this for a whole batch
-    loader.dataset.__getitems__ = _Fetch(loader.dataset, seed)
-    # a loader allows no other batch sampler, lest its settings contradict it
-    object.__setattr__(
-        loader, 'batch_sampler', _NumberedBatches(loader.batch_sampler, loop)
-    )
-
-
-def restart(batches: Any, seed: int) -> None:
-    """Begin the order of the data.
-
-    Workers of mmengine before 0.10.8 have asked for some data already.
-
-    Args:
-        batches: The batch sampler.
-        seed (int): Of the order.
-    """
-    if isinstance(batches, AspectRatioBatchSampler):
-        batches._aspect_ratio_buckets = [[], []]
-    sampler = batches.sampler
-    if hasattr(sampler, 'seed'):
-        sampler.seed = seed
-    if isinstance(sampler, InfiniteSampler):
-        sampler.indices = sampler._indices_of_rank()
+        seed_all(self._seed, get_rank(), runner.iter, 0)
 
 
 def _evaluation_is_due(loop: BaseLoop) -> bool:
@@ -222,11 +92,3 @@ def _evaluation_is_due(loop: BaseLoop) -> bool:
     return done >= loop.val_begin and (
         done % loop.val_interval == 0 or done == last
     )
-
-
-def _seed_all(*key: int) -> None:
-    """Seed all generators; different keys give unrelated numbers."""
-    words = np.random.SeedSequence(key).generate_state(4)
-    random.seed(words.tobytes())
-    np.random.seed(words)
-    torch.manual_seed(int.from_bytes(words[:2].tobytes(), 'little'))

@@ -35,6 +35,11 @@ class StopOnSignalHook(Hook):
     Linux they do so too where torchrun, which watches over them, was killed.
 
     The run's ``CheckpointHook`` says where and what to save.
+
+    Processes that are forked meanwhile, such as a ``multiprocessing.Pool`` of
+    a metric or a transform, do what SIGTERM says: a pool would wait for ever
+    for workers that do not. They leave Ctrl-C, which a terminal sends to all,
+    to the run. Workers of its data loaders live through both.
     """
 
     priority = 'LOWEST'  # the iteration is complete, and perhaps saved
@@ -48,10 +53,17 @@ class StopOnSignalHook(Hook):
         """Begin to listen; workers of data loaders get deaf."""
         if threading.current_thread() is not threading.main_thread():
             return  # where Python allows no handlers
-        self._handlers = {n: signal.signal(n, self._note) for n in _SIGNALS}
+        for number in _SIGNALS:
+            former = signal.signal(number, self._note)
+            hook = getattr(former, '__self__', None)
+            if isinstance(hook, StopOnSignalHook):  # its training failed
+                former = hook._handlers[number]
+            self._handlers[number] = former
+        _FORKS.begin(self._handlers[signal.SIGTERM])
         loops = (runner.train_loop, runner.val_loop)
         for loader in (loop.dataloader for loop in loops if loop is not None):
             loader.worker_init_fn = _DeafInit(loader.worker_init_fn)
+            loader._get_iterator = _FORKS.except_in(loader._get_iterator)
         if 'TORCHELASTIC_RUN_ID' in os.environ:
             _end_with_parent(signal.SIGTERM)
 
@@ -59,6 +71,7 @@ class StopOnSignalHook(Hook):
         """Leave signals to whoever had them before."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        _FORKS.end()
 
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Stop where a signal came in this iteration."""
@@ -119,6 +132,64 @@ def _end(runner: Runner, number: int, done: int, epoch: str) -> NoReturn:
         raise SystemExit(status)
     name = signal.Signals(number).name
     stop(runner, f'stopped by {name}: iteration {done} is {saved}', status)
+
+
+class _Forks:
+    """Gives processes that this one forks a SIGTERM that ends them.
+
+    Signals wait while a process is forked: one that came before its handler
+    is set would be lost.
+    """
+
+    def __init__(self) -> None:
+        self._listening = self._registered = self._excepted = False
+        self._former: Any = signal.SIG_DFL
+        self._masks = threading.local()
+
+    def begin(self, former: Any) -> None:
+        """Begin; ``former`` is the handler of SIGTERM that they get."""
+        self._listening, self._former = True, former
+        if not self._registered and hasattr(os, 'register_at_fork'):
+            os.register_at_fork(
+                before=self._hold,
+                after_in_parent=self._release,
+                after_in_child=self._give_back,
+            )
+            self._registered = True
+
+    def end(self) -> None:
+        """Leave forked processes as they are."""
+        self._listening = False
+
+    def except_in(self, function: Callable) -> Callable:
+        """Return a function whose forked processes are left as they are."""
+
+        def excepted(*args, **kwargs) -> Any:
+            self._excepted = True
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._excepted = False
+
+        return excepted
+
+    def _hold(self) -> None:
+        self._masks.before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, _SIGNALS if self._listening else ()
+        )
+
+    def _release(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.before)
+
+    def _give_back(self) -> None:
+        if self._listening and not self._excepted:
+            signal.signal(signal.SIGTERM, self._former)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            self._listening = False
+        self._release()
+
+
+_FORKS = _Forks()
 
 
 class _DeafInit:

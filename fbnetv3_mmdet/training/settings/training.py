@@ -15,16 +15,6 @@ from .classes import find_code
 from .kinds import is_number
 from .paths import as_list, find_dicts, get_setting
 
-# Source: mmengine.runner.Runner.register_default_hooks
-_MMENGINE_HOOKS = (
-    'default_hooks.runtime_info',
-    'default_hooks.timer',
-    'default_hooks.sampler_seed',
-    'default_hooks.logger',
-    'default_hooks.param_scheduler',
-    'default_hooks.checkpoint',
-)
-
 
 def check_thresholds(cfg: Mapping) -> None:
     """IoU thresholds: 0 <= lower <= upper <= 1."""
@@ -72,18 +62,17 @@ def check_workers(cfg: Mapping) -> None:
 
 
 def check_hooks(cfg: Mapping) -> None:
-    """Hooks are dicts; MMEngine leaves out those of its own that are None."""
+    """Hooks are dicts; those of ``default_hooks`` that are None stay out."""
     default = cfg.get('default_hooks') or {}
     hooks = {f'default_hooks.{name}': hook for name, hook in default.items()}
     for i, hook in enumerate(cfg.get('custom_hooks') or []):
         hooks[f'custom_hooks.{i}'] = hook
     for path, hook in hooks.items():
-        left_out = hook is None and path in _MMENGINE_HOOKS
+        left_out = hook is None and path.startswith('default_hooks.')
         if not isinstance(hook, (Mapping, Hook)) and not left_out:
             raise ValueError(
-                f'{path}={hook!r} must be a dict with a type; to leave out a '
-                "hook that is none of MMEngine's own, write default_hooks="
-                'dict(_delete_=True, ...) with those that are to stay'
+                f'{path}={hook!r} must be a dict with a type, or None in '
+                'default_hooks to leave that hook out'
             )
 
 
