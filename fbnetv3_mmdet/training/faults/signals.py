@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -16,6 +17,7 @@ from mmengine.dist import all_reduce, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from .stopping import stop
 
@@ -63,7 +65,7 @@ class StopOnSignalHook(Hook):
         loops = (runner.train_loop, runner.val_loop)
         for loader in (loop.dataloader for loop in loops if loop is not None):
             loader.worker_init_fn = _DeafInit(loader.worker_init_fn)
-            loader._get_iterator = _FORKS.except_in(loader._get_iterator)
+            _FORKS.except_workers(loader)
         if 'TORCHELASTIC_RUN_ID' in os.environ:
             _end_with_parent(signal.SIGTERM)
 
@@ -161,17 +163,19 @@ class _Forks:
         """Leave forked processes as they are."""
         self._listening = False
 
-    def except_in(self, function: Callable) -> Callable:
-        """Return a function whose forked processes are left as they are."""
+    def except_workers(self, loader: DataLoader) -> None:
+        """Leave the workers of a data loader as they are."""
+        # A cycle of references would have Python end workers too late.
+        get_loader, kind = weakref.ref(loader), type(loader)
 
-        def excepted(*args, **kwargs) -> Any:
+        def get_iterator() -> Any:
             self._excepted = True
             try:
-                return function(*args, **kwargs)
+                return kind._get_iterator(get_loader())
             finally:
                 self._excepted = False
 
-        return excepted
+        loader._get_iterator = get_iterator
 
     def _hold(self) -> None:
         self._masks.before = signal.pthread_sigmask(
