@@ -72,7 +72,9 @@ def user_errors() -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             sys.stderr.write(f'error: {text_of(error)}; mend that disk\n')
             raise SystemExit(1) from None
-        line = None if in_iterations(error) else _one_line(error)
+        checked = isinstance(error, SettingError)
+        began = in_iterations(error) and not checked
+        line = None if began else _one_line(error)
         if line is None:
             raise
         sys.stderr.write(f'error: {line}\n')

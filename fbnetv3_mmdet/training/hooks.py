@@ -10,6 +10,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.nn.parallel import DistributedDataParallel
 
+from .rehearsal import rehearse
 from .settings import check_settings
 
 # of glibc's malloc.h
@@ -23,21 +24,31 @@ class CheckSettingsHook(Hook):
     """Stop before the first iteration where a setting is wrong.
 
     It logs a line for each kind of annotations that are left out, or not used
-    as they are.
+    as they are. Then it rehearses: one batch and one evaluation of two images,
+    of which nothing is kept (see :mod:`.rehearsal`).
 
     ``tools/train.py`` and ``tools/test.py`` check before they build anything.
     This is for whatever else runs a config, MMDetection's own tools say; the
     model and the datasets are built by then, and may have failed first.
 
+    Args:
+        rehearse (bool): Whether to rehearse before a training.
+
     Raises:
-        ValueError: As for :func:`.settings.check_settings`.
+        ValueError: As for :func:`.settings.check_settings` and
+            :func:`.rehearsal.rehearse`.
     """
 
     priority = 'HIGHEST'
 
+    def __init__(self, rehearse: bool = True) -> None:
+        self.rehearse = rehearse
+
     def before_train(self, runner: Runner) -> None:
         """Check a training run."""
         _check(runner, 'train', 'val')
+        if self.rehearse:
+            rehearse(runner)
 
     def before_test(self, runner: Runner) -> None:
         """Check a test run."""

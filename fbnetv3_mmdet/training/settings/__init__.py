@@ -28,6 +28,8 @@ from .model import (
 )
 from .training import (
     check_amp,
+    check_custom_keys,
+    check_environment,
     check_hooks,
     check_load_from,
     check_optimizer,
@@ -48,6 +50,7 @@ RULES = (
     check_model,
     check_values,
     check_keys,
+    check_environment,
     check_datasets,
     check_hooks,
     check_parts,
@@ -68,6 +71,7 @@ PART_RULES = (
 )
 TRAINING_RULES = (
     check_pretrained,
+    check_custom_keys,
     check_optimizer,
     check_save_best,
     check_amp,

@@ -33,7 +33,7 @@ _SIZE = COUNT | list_of(COUNT, 2)
 # MMCV wants tuples; what --cfg-options sets is one in parentheses
 _SCALE = COUNT | pair_of(COUNT)
 _SCALES = pair_of(COUNT) | list_of(pair_of(COUNT))
-_RATE = number(0, 1e6, 'a number of at least 0')
+_RATE = number(0, 1e6)
 _BETA = number(0, 1)
 _OPTIMIZER = dict(lr=_RATE, weight_decay=NON_NEGATIVE)
 _ADAM = _OPTIMIZER | dict(
@@ -82,7 +82,10 @@ OF_TYPE = MODULES | {
     'AdamW': _ADAM,
     'OptimWrapper': dict(accumulative_counts=COUNT, clip_grad=DICT | NONE),
     '_ParamScheduler': _SCHEDULER,
-    'LinearParamScheduler': dict(start_factor=FRACTION, end_factor=FRACTION),
+    'LinearParamScheduler': dict(
+        start_factor=number(1e-37, 1, 'a number above 0, up to 1'),
+        end_factor=FRACTION,
+    ),
     'ConstantParamScheduler': dict(factor=FRACTION),
     'CosineAnnealingParamScheduler': dict(
         T_max=COUNT | NONE, eta_min=NON_NEGATIVE | NONE

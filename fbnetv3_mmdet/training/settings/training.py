@@ -1,16 +1,18 @@
 """Rules for targets, proposals, data loaders and initial weights."""
 
 import difflib
+import multiprocessing
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.device import get_device
 from mmengine.hooks import Hook
-from mmengine.registry import OPTIMIZERS
+from mmengine.registry import FUNCTIONS, MODELS, OPTIMIZERS
 from mmengine.runner import CheckpointLoader
 
 from ...checkpoints.zoo import ZOO
+from ...errors import SettingError
 from .classes import find_code
 from .kinds import is_number
 from .paths import as_list, find_dicts, get_setting
@@ -100,6 +102,46 @@ def check_seed(cfg: Mapping) -> None:
             f'randomness={value!r} has no seed; add seed=None for one that '
             'is drawn, or a number'
         )
+
+
+def check_environment(cfg: Mapping) -> None:
+    """What has a name for the whole run exists: scope, processes, collate."""
+    scopes = ['mmengine', *sorted(MODELS.children)]
+    methods = multiprocessing.get_all_start_methods()
+    allowed = {
+        'default_scope': (cfg.get('default_scope', 'mmdet'), scopes),
+        'env_cfg.mp_cfg.mp_start_method': (
+            get_setting(cfg, 'env_cfg.mp_cfg.mp_start_method'),
+            methods,
+        ),
+    }
+    for path, (value, choices) in allowed.items():
+        if value is not None and value not in choices:
+            raise SettingError(
+                f'{path}={value!r} must be one of {choices}', [path]
+            )
+    for split in ('train', 'val', 'test'):
+        path = f'{split}_dataloader.collate_fn.type'
+        value = get_setting(cfg, path)
+        if isinstance(value, str) and FUNCTIONS.get(value) is None:
+            raise SettingError(
+                f'{path}={value!r} is no registered function; give one of '
+                f'{sorted(FUNCTIONS.module_dict)}, or leave collate_fn out '
+                "for 'pseudo_collate'",
+                [path],
+            )
+
+
+def check_custom_keys(cfg: Mapping) -> None:
+    """Rates of single layers are dicts of multipliers."""
+    path = 'optim_wrapper.paramwise_cfg.custom_keys'
+    for key, value in (get_setting(cfg, path) or {}).items():
+        if not isinstance(value, Mapping):
+            raise SettingError(
+                f'{path}.{key}={value!r} must be a dict, such as '
+                'dict(lr_mult=0.1, decay_mult=1.0)',
+                [f'{path}.{key}'],
+            )
 
 
 def check_optimizer(cfg: Mapping) -> None:
