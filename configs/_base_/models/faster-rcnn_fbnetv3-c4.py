@@ -40,7 +40,7 @@ model = dict(
         type='FBNetV3RoIHead',
         bbox_roi_extractor=dict(
             type='FBNetV3RoIExtractor', output_size=6, featmap_strides=[16]),
-        shared_head=dict(type='FBNetV3SharedHead'),
+        shared_head=dict(type='FBNetV3SharedHead', frozen=False),
         bbox_head=dict(
             type='BBoxHead',
             with_avg_pool=True,

@@ -112,3 +112,22 @@ WHOLE = Kind(
 )
 COUNT_OR_ALL = COUNT | one_of((-1,))
 COUNT_OR_NONE = integer(0)
+POOLER = integer(2)
+PATH_OR_NONE = (
+    Kind(
+        'the path or URL of a checkpoint, `d2go://NAME`, `d2go://PATH`',
+        PATH.accepts,
+    )
+    | NONE
+)
+ARCH = Kind(
+    'a name that `tools/browse_archs.py` lists, a dict of rows '
+    '(`fbnetv3_mmdet/archs.py`; over a base that has a name, with '
+    '`_delete_=True`), or the path of a JSON file of rows',
+    lambda value: isinstance(value, (str, dict)),
+)
+NORM = Kind(
+    "a dict with type `BN`, `SyncBN`, `NaiveSyncBN` (`stats_mode='N'` where "
+    'batches differ) or `GN` (with `num_groups=8`)',
+    lambda value: isinstance(value, dict) and 'type' in value,
+)
