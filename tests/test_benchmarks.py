@@ -75,6 +75,12 @@ def test_a_config_has_a_latency_before_it_is_trained(backend):
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.parametrize('number', ['rounds', 'times'])
+def test_something_must_be_measured(number):
+    with pytest.raises(ValueError, match=f'{number}=0 must be at least 1'):
+        in_turns([], **{number: 0})
+
+
 def test_sizes_that_a_file_does_not_have_are_refused(tmp_path):
     path = tmp_path / 'fixed.onnx'
     save_colors(path, size=[30, 40])
@@ -99,7 +105,7 @@ def test_the_tool_measures_each_model_in_each_backend(colors, capsys):
         (['nosuch.py'], "config='nosuch.py'"),
         (['nosuch.onnx'], 'nosuch.onnx is no exported FBNetV3 detector'),
         (['a.onnx', '--backend', 'torch'], "'torch' cannot run the exported"),
-        (['a.onnx', '--rounds', '0'], '--rounds=0 must be at least 1'),
+        (['a.onnx', '--threads', '257'], 'threads=257 must be 1 to 256'),
         (['a.onnx', '--size', '0', '9'], '--size 0 9 is no size'),
     ],
 )

@@ -1,7 +1,5 @@
 """Each structure, exported, finds what MMDetection finds."""
 
-from pathlib import Path
-
 import onnx
 import pytest
 from exported import (
@@ -10,33 +8,47 @@ from exported import (
     assert_equal,
     stable_picture,
 )
-from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
+from random_detector import CONFIG, ROOT
 
-FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
-CONFIGS = [  # the others differ in numbers of channels and blocks
-    'faster-rcnn_fbnetv3-a-c5_8xb4-540k_coco',
-    'faster-rcnn_fbnetv3-a-dsmask-c4_gn_8xb4-540k_coco',
-    'faster-rcnn_fbnetv3-b-large-c4_8xb4-540k_coco',
-    'faster-rcnn_fbnetv3-b-light-large-3layers-c3_8xb4-540k_coco',
-    'faster-rcnn_fbnetv3-b-light-no-se-c5_8xb4-540k_coco',
-    'faster-rcnn_fbnetv3-default-c4_8xb4-540k_coco',
-    'faster-rcnn_fbnetv3-g-fpn_8xb4-450k_coco',
-    'mask-rcnn_fbnetv3-a-c4_8xb4-540k_coco',
-    'mask-rcnn_fbnetv3-g-fpn_8xb4-450k_coco',
-]
-PROPOSALS = 30  # at most: 1000 of a pyramid would take a minute
+MODELS = ROOT / 'configs/_base_/models'
+STRUCTURES = {  # name: base config and what is changed in it
+    'large': ('faster-rcnn_fbnetv3-c4', {'arch': 'FBNetV3_B_large'}),
+    'GN, another pooler': (
+        'faster-rcnn_fbnetv3-c4',
+        {
+            'arch': 'FBNetV3_B',
+            'norm_cfg': dict(type='GN', num_groups=8),
+            'roi_head.bbox_roi_extractor.output_size': 8,
+        },
+    ),
+    'C3 of three layers': (
+        'faster-rcnn_fbnetv3-c4',
+        {
+            'arch': 'FBNetV3_B_light_large_3layers',
+            'backbone.out_indices': (2,),
+            'rpn_head.anchor_generator.strides': [8],
+            'roi_head.bbox_roi_extractor.featmap_strides': [8],
+        },
+    ),
+    'C5 without squeeze-excite': (
+        'faster-rcnn_fbnetv3-c5',
+        {'arch': 'FBNetV3_B_light_no_se_C5'},
+    ),
+    'masks': ('mask-rcnn_fbnetv3-c4', {'arch': 'default'}),
+    'masks of an FPN': ('mask-rcnn_fbnetv3-fpn', {'arch': 'FBNetV3_A'}),
+}
+PROPOSALS = 30  # 1000 of a pyramid would take a minute
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.parametrize('name', STRUCTURES)
 def test_detections_are_mmdetections(name, tmp_path):
-    cfg = Config.fromfile(FOLDER / f'{name}.py')
-    limits = cfg.model.test_cfg.rpn
-    limits.max_per_img = min(limits.max_per_img, PROPOSALS)
-    for transform in get_test_pipeline_cfg(cfg):
-        if transform['type'] == 'Resize':
-            transform['scale'] = (320, 224)
+    base, changes = STRUCTURES[name]
+    cfg = Config.fromfile(CONFIG)
+    cfg.model = Config.fromfile(MODELS / f'{base}.py').model
+    cfg.merge_from_dict({f'model.{key}': changes[key] for key in changes})
+    cfg.model.test_cfg.rpn.max_per_img = PROPOSALS
     exported = Exported(cfg, tmp_path)
     operators = {node.op_type for node in onnx.load(exported.path).graph.node}
     assert 'BatchNormalization' not in operators
@@ -47,7 +59,7 @@ def test_detections_are_mmdetections(name, tmp_path):
 
 @pytest.mark.slow
 def test_detections_of_mmdetections_own_heads(tmp_path):
-    cfg = Config.fromfile(next(FOLDER.glob('mask-*-dsmask-c4_*digits.py')))
+    cfg = Config.fromfile(CONFIG.replace('faster-rcnn', 'mask-rcnn'))
     heads = cfg.model.roi_head
     heads.bbox_head.update(
         type='Shared2FCBBoxHead',

@@ -28,11 +28,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     with user_errors():
         from fbnetv3_mmdet.deploy import in_turns, prepare
 
-        for name in ('threads', 'rounds', 'times'):
-            if getattr(args, name) < 1:
-                raise ValueError(
-                    f'--{name}={getattr(args, name)} must be at least 1'
-                )
         pairs = [(model, b) for model in args.models for b in args.backend]
         runs = [
             prepare(_read(model), args.size, backend, args.threads)

@@ -1,4 +1,4 @@
-"""A detector as one ONNX file, with what a runtime must know in it."""
+"""Writes a detector as one ONNX file that holds all that a runtime needs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def export(
             torch.ops.aten.mean.dim: _mean,
         },
     )
-    # stack traces with the paths of this machine
+    # they hold stack traces with the paths of this machine
     ClearMetadataAndDocStringPass()(program.model)
     program.model.metadata_props[KEY] = json.dumps(facts)
     _name_sides(program.model.graph)
@@ -150,7 +150,8 @@ def _nms(
 def _mean(x, dim: Sequence[int], keepdim: bool = False, dtype: int = -1):
     """Return global average pooling as the operator that runtimes know.
 
-    Their convolutions hand over to it without a change of memory layout.
+    Between their convolutions and this operator the memory layout does not
+    change, as it does before ReduceMean.
     """
     if keepdim and dtype == -1 and sorted(dim) in ([-2, -1], [2, 3]):
         return op.GlobalAveragePool(x)

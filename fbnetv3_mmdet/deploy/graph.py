@@ -19,8 +19,9 @@ from mmcv.cnn.utils import fuse_conv_bn
 from mmdet.models.detectors import TwoStageDetector
 from torch import Tensor, nn
 
-NEVER = -6e4  # a score below every other; half precision has it
-# px, off every picture; OpenVINO divides by the area of what it pools
+NEVER = -6e4  # a score below every other that float16 can hold
+# A box in pixels that is outside of every picture. It has an area, as OpenVINO
+# divides by that of what it pools.
 NOWHERE = (-10000.0, -10000.0, -9999.0, -9999.0)
 
 
@@ -35,11 +36,12 @@ def nms(
     """Suppress boxes as ONNX's NonMaxSuppression does, which this becomes.
 
     Args:
-        boxes: (G, N, 4), x1, y1, x2, y2, groups that do not know each other.
-        scores: (G, C, N), of each of C classes, suppressed each by itself.
-        max_output: Of boxes of a group and class.
-        iou_threshold: Boxes that overlap a better one by more are dropped.
-        score_threshold: Boxes that score no more are dropped.
+        boxes: (G, N, 4), x1, y1, x2, y2, in G groups. A box suppresses only
+            boxes of its own group and class.
+        scores: (G, C, N), the score of each box for each of C classes.
+        max_output: The most boxes that are kept of a group and class.
+        iou_threshold: A box that overlaps a better one by more is dropped.
+        score_threshold: A box whose score is not above it is dropped.
 
     Returns:
         (K, 3), int64: group, class and box, best first in each class.
@@ -226,8 +228,9 @@ def _pool(
 ) -> Tensor:
     """Return (R, channels, P, P) of regions (R, 4).
 
-    Every level pools every region, those of other levels moved to where
-    there is nothing: they cost little, give 0, and keep the shapes fixed.
+    Every level pools every region, so that shapes are fixed. The regions of
+    other levels are moved outside of the picture, where they give 0 and cost
+    little.
     """
     feats = feats[extractor.first_level : extractor.num_inputs]
     rois = F.pad(boxes, (1, 0))  # the picture's index in the batch

@@ -30,9 +30,9 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from fbnetv3_runtime import MAX_THREADS
 from fbnetv3_runtime.backends import BACKENDS, load_model
 
-from .export import export
 from .inputs import as_batch, random_picture
 from .support import check_pipeline, check_size
 
@@ -99,7 +99,13 @@ def in_turns(
         runs: From :func:`prepare`.
         rounds: How many turns each has.
         times: How often each runs in a turn.
+
+    Raises:
+        ValueError: A number is below 1.
     """
+    for name, value in (('rounds', rounds), ('times', times)):
+        if value < 1:
+            raise ValueError(f'{name}={value} must be at least 1')
     laps: list[list[float]] = [[] for _ in runs]
     for run in runs:
         for _ in range(WARM_UP):
@@ -133,6 +139,8 @@ def prepare(
         raise ValueError(
             f'backend={backend!r} is unknown; choose one of {[*ENGINES]}'
         )
+    if not 1 <= threads <= MAX_THREADS:
+        raise ValueError(f'threads={threads} must be 1 to {MAX_THREADS}')
     check_size(size)
     is_path = isinstance(model, str | os.PathLike)
     if is_path and Path(model).suffix == '.onnx':
@@ -147,6 +155,8 @@ def prepare(
     detector = random_detector(cfg, random_picture(height, width))
     if backend == 'torch':
         return _eager(detector, size or (height, width), threads)
+    from .export import export  # PyTorch's exporter takes two seconds
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'random.onnx')
         export(cfg, detector, class_names(detector), path)

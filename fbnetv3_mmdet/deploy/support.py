@@ -34,10 +34,10 @@ NMS_KEYS = {'type', 'iou_threshold', 'split_thr'}
 
 
 def check_model(model: nn.Module) -> None:
-    """Refuse a detector whose detections would not be MMDetection's.
+    """Refuse a detector whose exported file would find other things.
 
     Raises:
-        ValueError: A part or setting is none that the graph reproduces.
+        ValueError: The graph does not reproduce a part or a setting.
     """
     _check_type('model', model, DETECTORS)
     parts = PARTS | (MASK_PARTS if model.roi_head.with_mask else {})
@@ -95,7 +95,9 @@ def check_pipeline(transforms: Sequence[Mapping]) -> Mapping:
 
 
 def check_size(size: Sequence[int] | None) -> None:
-    """Refuse what is no (height, width) of an input in pixels, nor None.
+    """Refuse a size, (height, width) in pixels, that no input can have.
+
+    None, which stands for any size, is let through.
 
     Raises:
         ValueError: A side is too small or too large.

@@ -20,7 +20,6 @@ from fbnetv3_runtime import Result, read_image
 
 from ..files import complete_file
 from ..inference import Detector
-from .export import export
 from .inputs import as_batch, random_picture
 from .support import check_size
 
@@ -33,10 +32,11 @@ class Differences(NamedTuple):
 
     Attributes:
         detections: How many there are.
-        boxes: Of a coordinate, in pixels; infinite where the sets are not
-            of the same size and classes.
-        scores: Of a score.
-        masks: Share of the masks' pixels; None: there are no masks.
+        boxes: Largest difference of a coordinate, in pixels; infinite where
+            the two sets differ in size or classes.
+        scores: Largest difference of a score.
+        masks: Share of the masks' pixels that differ; None: there are no
+            masks.
     """
 
     detections: int
@@ -64,7 +64,8 @@ class ExportReport(NamedTuple):
 
     Attributes:
         path: The file.
-        picture: What both were given: an image's path or 'a random picture'.
+        picture: What both detected in: the path of an image, or 'a random
+            picture'.
         differences: Between what the file and what MMDetection finds.
         is_verified: Whether they find the same; False: rounding decides what
             this detector finds, as in one that is hardly trained.
@@ -115,6 +116,8 @@ def export_verified(
             other things than MMDetection, or an argument is wrong.
     """
     path = Path(path)
+    from .export import export  # PyTorch's exporter takes two seconds
+
     check_size(size)
     if os.path.lexists(path):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Channels of similar range, which share the steps of one scale better.
+"""Gives channels similar ranges, so that one scale suits all of them.
 
 Between two convolutions with nothing, or a ReLU, between them a channel may
 have any scale: what the first multiplies the second divides.
@@ -40,8 +40,9 @@ def equalize(
     """Rescale channels between convolutions; the outputs stay the same.
 
     Args:
-        graph: Changed in place.
-        peaks: Largest absolute values of the channels of its tensors, (C,).
+        graph: The network, which is changed in place.
+        peaks: The largest absolute value of each channel, (C,), by name of
+            the tensor.
 
     Returns:
         dict: Factors, (C,), by which tensors have been multiplied.
@@ -97,7 +98,7 @@ def _groups(node: onnx.NodeProto) -> int:
 
 
 def _relative(values: np.ndarray) -> np.ndarray:
-    """Return values as shares of the largest, none of them nought."""
+    """Return values as shares of the largest, each at least ``LEAST``."""
     return np.maximum(values / max(values.max(), 1e-30), LEAST)
 
 
