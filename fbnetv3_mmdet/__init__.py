@@ -8,13 +8,13 @@ except ModuleNotFoundError as error:
         'pip install "mmdet-fbnetv3[onedl]"'
     ) from error
 
-from .lazy import deferred
+from .lazy import deferred, without_remarks
 from .mmcv_ops import register_ops
 
 register_ops()  # before anything imports mmcv.ops
 
 # MMDetection imports them for lane detection and tracking: two seconds.
-with deferred('imgaug', 'pandas', 'sklearn'):
+with deferred('imgaug', 'pandas', 'sklearn'), without_remarks():
     from .checkpoints import register_schemes
     from .data import DigitScenes
     from .models import (

@@ -21,6 +21,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .errors import text_of
+from .training.console import BriefRunner
 from .training.settings import check_settings
 from .training.settings.keys import SETTINGS
 
@@ -159,7 +160,7 @@ def build_runner(cfg: Config) -> Runner:
         }
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+    return BriefRunner.from_cfg(cfg)
 
 
 def _set_option(cfg: Config, key: str, value: Any) -> None:

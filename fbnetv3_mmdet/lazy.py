@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
@@ -32,6 +35,20 @@ def deferred(*packages: str) -> Iterator[None]:
         sys.meta_path.remove(finder)
         for name in finder.names:
             sys.modules.pop(name).__dict__['_is_ready'] = True
+
+
+@contextmanager
+def without_remarks() -> Iterator[None]:
+    """Leave out what MMDetection says of optional packages when imported."""
+    output = io.StringIO()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(output):
+            warnings.filterwarnings('ignore', 'faster_coco_eval is not inst')
+            yield
+    finally:
+        for line in output.getvalue().splitlines(keepends=True):
+            if not line.startswith('Could not import OneDL'):
+                sys.stdout.write(line)
 
 
 class _Finder(MetaPathFinder, Loader):

@@ -100,7 +100,7 @@ def test_signal_within_an_epoch(tmp_path):
 def test_second_signal_ends_at_once(tmp_path):
     cfg = toy_config(tmp_path / 'work', model=dict(pause=600))
     process = start(cfg)
-    wait_for(process, cfg, 'Checkpoints will be saved')
+    wait_for(process, cfg, 'schedule ')
     time.sleep(1)  # until in an iteration, which lasts ten minutes
     process.terminate()
     time.sleep(1.5)
