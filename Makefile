@@ -33,9 +33,11 @@ endef
 bench: .venv/.stamp  ## speed and memory, all engines side by side, into work_dirs/bench
 	.venv/bin/python -m benchmarks
 
-test: lint  ## lint and all tests; where CI is set, test-upstream too
+test: lint  ## lint, the fast tests, one training; where CI is set, all there are
+ifeq ($(CI),)
+	.venv/bin/python -m pytest -n auto -m 'not slow or end_to_end'
+else
 	.venv/bin/python -m pytest -n auto
-ifneq ($(CI),)
 	$(MAKE) test-upstream
 endif
 

@@ -206,6 +206,7 @@ def test_line_stands_alone_and_nothing_is_written(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.end_to_end
 def test_train_resume_and_test():
     folder = Path('work_dirs') / DIGITS.stem
     call(TRAIN, DIGITS, *tiny('data'))
