@@ -398,7 +398,7 @@ GOOD = [
     {f'{RPN_ASSIGNER}.neg_iou_thr': 0.7},
     {f'{RPN_ASSIGNER}.neg_iou_thr': (0.1, 0.3)},
     {'model.backbone.frozen_stages': 0},
-    {'model.backbone.frozen_stages': 4},
+    {'model.backbone.frozen_stages': 4, 'resume': True},
     {f'{PROPOSAL}.nms_pre': 500},
     {f'{PROPOSAL}.nms_pre': -1},
     {'model.test_cfg.rpn.nms_pre': 1, 'model.test_cfg.rpn.max_per_img': 1},

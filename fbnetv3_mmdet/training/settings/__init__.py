@@ -15,6 +15,7 @@ from mmengine.config import Config
 from ...models.detector import share_settings
 from .building import named_errors
 from .data import check_split
+from .frozen import check_frozen
 from .keys import check_datasets, check_keys, check_names
 from .metrics import check_save_best
 from .model import (
@@ -71,6 +72,7 @@ PART_RULES = (
 )
 TRAINING_RULES = (
     check_pretrained,
+    check_frozen,
     check_custom_keys,
     check_optimizer,
     check_save_best,
