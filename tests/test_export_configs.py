@@ -36,7 +36,10 @@ STRUCTURES = {  # name: base config and what is changed in it
         {'arch': 'FBNetV3_B_light_no_se_C5'},
     ),
     'masks': ('mask-rcnn_fbnetv3-c4', {'arch': 'default'}),
-    'masks of an FPN': ('mask-rcnn_fbnetv3-fpn', {'arch': 'FBNetV3_A'}),
+    'masks of an FPN': (
+        'mask-rcnn_fbnetv3-fpn',
+        {'arch': 'FBNetV3_A_dsmask_C5'},
+    ),
 }
 PROPOSALS = 30  # 1000 of a pyramid would take a minute
 
