@@ -15,6 +15,7 @@ from fbnetv3_mmdet.deploy import quantize_file
 from fbnetv3_mmdet.deploy.int8.choose import choose
 from fbnetv3_runtime import BACKENDS, Detector, read_metadata
 
+pytestmark = pytest.mark.same_on_upstream
 TOOL = Path(__file__).resolve().parents[1] / 'tools' / 'quantize.py'
 main = runpy.run_path(str(TOOL))['main']
 LAYERS = ['backbone.first', 'backbone.depthwise', 'bbox_head.last']
