@@ -29,6 +29,8 @@ from fbnetv3_mmdet.data.annotations.findings import (
 from fbnetv3_mmdet.data.annotations.values import mask_fault
 from fbnetv3_mmdet.training.settings.coco import describe, read_contents
 
+pytestmark = pytest.mark.same_on_upstream
+
 NAN, INF = math.nan, math.inf
 WIDTH, HEIGHT = 100, 80
 SQUARE = [60, 20, 90, 20, 90, 50, 60, 50]

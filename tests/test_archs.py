@@ -6,6 +6,8 @@ import pytest
 
 from fbnetv3_mmdet.archs import ARCHS, Arch, Row, get_arch, head_rows
 
+pytestmark = pytest.mark.same_on_upstream
+
 TINY = dict(
     trunk=[
         [dict(op='conv', kernel=3, channels=8, stride=2, repeats=1)],

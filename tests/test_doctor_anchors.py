@@ -9,6 +9,8 @@ from fbnetv3_mmdet.data.annotations import Content
 from fbnetv3_mmdet.data.doctor.anchors import Scaled, best_overlaps
 from fbnetv3_mmdet.data.doctor.clusters import cluster
 
+pytestmark = pytest.mark.same_on_upstream
+
 
 def boxes_of(*rows, image=(320, 224)):
     """Return boxes of x, y, width, height in pixels of the network."""

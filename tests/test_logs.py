@@ -7,6 +7,8 @@ import pytest
 
 from fbnetv3_mmdet.training.logs import coco_metrics, read_records
 
+pytestmark = pytest.mark.same_on_upstream
+
 
 def train(step, loss):
     return dict(base_lr=0.1, lr=0.1, loss=loss, time=1.0, iter=step, step=step)

@@ -16,6 +16,8 @@ from fbnetv3_runtime import BACKENDS, Detector
 pytest.importorskip('onnx')
 from runtime_model import network_input, save_colors, save_echo  # noqa: E402
 
+pytestmark = pytest.mark.same_on_upstream
+
 ROOT = Path(__file__).resolve().parents[1]
 RED = Image.new('RGB', (640, 480), (255, 102, 51))  # 480x360 in the network
 

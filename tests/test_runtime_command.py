@@ -20,6 +20,8 @@ from fbnetv3_runtime.command import main
 pytest.importorskip('onnx')
 from runtime_model import save_colors  # noqa: E402
 
+pytestmark = pytest.mark.same_on_upstream
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

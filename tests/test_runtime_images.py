@@ -13,6 +13,8 @@ from PIL import Image
 
 from fbnetv3_runtime import read_image
 
+pytestmark = pytest.mark.same_on_upstream
+
 
 @pytest.fixture
 def photo():
