@@ -260,6 +260,28 @@ def test_runtime_is_installed_as_a_command(installed, tmp_path):
 
 
 @pytest.mark.slow
+def test_tools_run_without_mim(installed, tmp_path):
+    printed = run(
+        installed, '-m', 'fbnetv3_mmdet', 'browse_archs', '--arch',
+        'FBNetV3_B', cwd=tmp_path, PYTHONPATH='',
+    )  # fmt: skip
+    assert '| FBNetV3_B ' in printed
+
+
+def test_an_unknown_tool_is_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, '-m', 'fbnetv3_mmdet', 'trian'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: tool='trian' is unknown; choose one of")
+    assert "'train'" in last
+
+
+@pytest.mark.slow
 def test_another_projects_config_inherits_and_trains(installed, tmp_path):
     site = run(installed, '-c', PURELIB, cwd=tmp_path).strip()
     carried = Path(site, 'fbnetv3_mmdet/.mim')
