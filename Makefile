@@ -45,10 +45,11 @@ test-upstream: .venv-upstream/.stamp  ## the fast tests with OpenMMLab's own MMD
 	.venv-upstream/bin/python -m pytest -n auto \
 	    -m 'not slow and not same_on_upstream'
 
-lint: .venv/.stamp  ## ruff's checks and format, which room imports which
+lint: .venv/.stamp  ## ruff, which room imports which, whether imports are declared
 	.venv/bin/python -m ruff check
 	.venv/bin/python -m ruff format --check
 	.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports
+	.venv/bin/deptry .
 
 format: .venv/.stamp  ## let ruff repair what it can
 	.venv/bin/python -m ruff check --fix
