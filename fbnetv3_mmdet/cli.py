@@ -20,6 +20,7 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from .checkpoints import load_safely
 from .errors import text_of
 from .training.console import BriefRunner
 from .training.settings import check_settings
@@ -143,8 +144,10 @@ def load_run_config(args: argparse.Namespace) -> Config:
 def build_runner(cfg: Config) -> Runner:
     """Build the runner of a config, in this process's place of the job.
 
-    Hooks of ``default_hooks`` that are None are left out.
+    Hooks of ``default_hooks`` that are None are left out. Checkpoints are
+    read by our loaders, which run nothing of what a file holds.
     """
+    load_safely()
     for name, hook in list((cfg.get('default_hooks') or {}).items()):
         if hook is None and name not in MMENGINE_HOOKS:
             del cfg.default_hooks[name]

@@ -20,7 +20,7 @@ from mmengine.structures import InstanceData
 from PIL import Image
 from torch import nn
 
-from .checkpoints import without_counters
+from .checkpoints import load_safely, without_counters
 from .data.datasets import leaves
 
 
@@ -110,6 +110,7 @@ def load_weights(model: nn.Module, checkpoint: str) -> Mapping:
     """
     while isinstance(getattr(model, 'module', None), nn.Module):
         model = model.module
+    load_safely()
     loaded = CheckpointLoader.load_checkpoint(
         checkpoint, map_location='cpu', logger=None
     )

@@ -1,6 +1,7 @@
 """Downloads from a server on loopback: kept whole, or not at all."""
 
 import hashlib
+import io
 import os
 import re
 import threading
@@ -11,15 +12,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 from mmengine.runner import CheckpointLoader, checkpoint
+from random_detector import random_weights
 
-from fbnetv3_mmdet.checkpoints import ZOO, Published, fetch
+from fbnetv3_mmdet.checkpoints import (
+    ZOO,
+    Published,
+    fetch,
+    load_safely,
+    to_d2go,
+)
 
 NAME = 'faster_rcnn_fbnetv3a_dsmask_C4'
 
 
 @pytest.fixture(scope='module')
-def weights(shared):
-    return (shared / f'd2go/{NAME}.pth').read_bytes()
+def weights():
+    """Return a file in D2Go's layout."""
+    load_safely()
+    file = io.BytesIO()
+    torch.save(dict(model=to_d2go(random_weights()), iteration=0), file)
+    return file.getvalue()
 
 
 class Server(ThreadingHTTPServer):

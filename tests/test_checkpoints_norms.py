@@ -11,7 +11,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import load_checkpoint
 from torch import nn
 
-from fbnetv3_mmdet.checkpoints import to_d2go
+from fbnetv3_mmdet.checkpoints import load_safely, to_d2go
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'fbnetv3'
 C4 = 'faster-rcnn_fbnetv3-a-dsmask-tiny-c4_8xb4-540k_coco.py'
@@ -35,6 +35,11 @@ def build(norm_cfg, config=C4, seed=0):
         if value.is_floating_point():
             value.uniform_(0.5, 1.5)
     return model
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_run():
+    load_safely()
 
 
 @pytest.fixture

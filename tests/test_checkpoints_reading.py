@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -11,7 +13,14 @@ from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import CheckpointLoader, Runner
 
-from fbnetv3_mmdet.checkpoints import read_checkpoint
+from fbnetv3_mmdet.checkpoints import load_safely, read_checkpoint
+
+pytestmark = pytest.mark.usefixtures('safe_loading')
+
+
+@pytest.fixture
+def safe_loading():
+    load_safely()
 
 
 class Toy(BaseModel):
@@ -44,6 +53,42 @@ def train(folder, max_epochs, resume=False):
     )
     runner.train()
     return runner
+
+
+IMPORT = """
+import torch
+from mmdet.apis import init_detector
+from mmengine.fileio.backends import backends as local
+from mmengine.runner import CheckpointLoader, checkpoint
+
+def loaders():
+    return {k: v for k, v in CheckpointLoader._schemes.items()
+            if k not in ('d2go://', 'timm://')}
+
+def state():
+    return [loaders(), checkpoint.load_from_http, dict(local)['local'],
+            set(torch.serialization.get_safe_globals())]
+
+before, schemes = state(), set(CheckpointLoader._schemes)
+import fbnetv3_mmdet
+assert state() == before
+assert set(CheckpointLoader._schemes) - schemes == {'d2go://', 'timm://'}
+
+# a checkpoint that fits no model goes where it went
+model = torch.nn.Linear(2, 1)
+checkpoint.load_state_dict(model, dict(weight=torch.ones(1, 2)), False)
+assert model.weight.tolist() == [[1, 1]]
+
+from mmengine.registry import HOOKS
+hook = HOOKS.build(dict(type='CheckSettingsHook'))
+hook.before_run(None)
+assert CheckpointLoader._schemes[''].__module__.startswith('fbnetv3_mmdet')
+"""
+
+
+def test_importing_changes_no_loader_but_our_hook_does():
+    """In a process of its own, for tests here have called tools."""
+    subprocess.run([sys.executable, '-c', IMPORT], check=True)
 
 
 @pytest.fixture

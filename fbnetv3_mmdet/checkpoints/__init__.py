@@ -7,7 +7,7 @@ from .reading import (
     check_checkpoint,
     read_checkpoint,
 )
-from .schemes import read_d2go, read_timm, register_schemes
+from .schemes import load_safely, read_d2go, read_timm, register_schemes
 from .zoo import ZOO, Published, fetch
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     'from_d2go',
     'from_timm',
     'is_extra',
+    'load_safely',
     'read_checkpoint',
     'read_d2go',
     'read_timm',

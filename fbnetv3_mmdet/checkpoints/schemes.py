@@ -26,24 +26,37 @@ _PLAIN = 'ema=0'
 
 @functools.cache
 def register_schemes() -> None:
-    """Let MMEngine take ``d2go://`` and ``timm://``, and read files safely.
+    """Let MMEngine take ``d2go://`` and ``timm://``, and fit what they give.
 
-    Its own ways to read local and downloaded files are replaced: it runs what
-    a downloaded file holds, and onedl-mmengine what any file holds that
-    ``torch.load(weights_only=True)`` refuses. Further calls do nothing.
+    A loader never sees the model, which ``load_state_dict`` does: for these
+    weights it is replaced, and given any others it does what it did. Further
+    calls do nothing.
     """
-    allow_training_checkpoints()
     register = CheckpointLoader.register_scheme
     register(_D2GO, load_from_d2go)
     register(_TIMM, load_from_timm)
+    checkpoint.load_state_dict = functools.partial(
+        _load_state_dict, checkpoint.load_state_dict
+    )
+
+
+def load_safely() -> None:
+    """Let MMEngine read any checkpoint without running what it holds.
+
+    Its own ways to read local and downloaded files are replaced in this
+    process: it runs what a downloaded file holds, and onedl-mmengine what any
+    file holds that ``torch.load(weights_only=True)`` refuses. Norms of all
+    checkpoints may be of another type then, see :func:`.match_norms`.
+
+    Importing the package does not call this. Our tools do, and so does
+    ``CheckSettingsHook`` before a run.
+    """
+    allow_training_checkpoints()
+    register = CheckpointLoader.register_scheme
     register('', load_from_local, force=True)
     register(('http://', 'https://'), load_from_http, force=True)
     # torchvision://, openmmlab:// and mmcls:// call it
     checkpoint.load_from_http = load_from_http
-    # A loader never sees the model, which this function does.
-    checkpoint.load_state_dict = functools.partial(
-        _load_state_dict, checkpoint.load_state_dict
-    )
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
@@ -179,12 +192,15 @@ def _load_state_dict(
     strict: bool = False,
     logger: Any = None,
 ) -> None:
-    """Load weights; those from ``d2go://`` and ``timm://`` must fit."""
+    """Load weights; those from ``d2go://`` and ``timm://`` must fit.
+
+    After :func:`load_safely` the norms of others may be of another type.
+    """
     wrapped = is_model_wrapper(module) or isinstance(module, BaseTTAModel)
     wanted = (module.module if wrapped else module).state_dict()
     source = source_of(state_dict)
     if source:
         state_dict = fit(state_dict, wanted, source)
-    else:
+    elif checkpoint.load_from_http is load_from_http:  # load_safely was called
         state_dict = match_norms(state_dict, wanted)
     load(module, state_dict, strict, logger)

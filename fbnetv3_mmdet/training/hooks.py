@@ -10,6 +10,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.nn.parallel import DistributedDataParallel
 
+from ..checkpoints import load_safely
 from .rehearsal import rehearse
 from .settings import check_settings
 
@@ -43,6 +44,13 @@ class CheckSettingsHook(Hook):
 
     def __init__(self, rehearse: bool = True) -> None:
         self.rehearse = rehearse
+
+    def before_run(self, runner: Runner) -> None:
+        """Let the run's checkpoints be read without running what they hold.
+
+        They are read after this, whoever built the runner.
+        """
+        load_safely()
 
     def before_train(self, runner: Runner) -> None:
         """Check a training run."""
