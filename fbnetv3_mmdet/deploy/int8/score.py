@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -17,7 +16,7 @@ from pycocotools.cocoeval import COCOeval
 
 from fbnetv3_runtime import Detector, Result, encode_mask, read_image
 
-from ...data.annotations import Rules
+from ...data.annotations import Rules, read_annotations
 from ...training.settings.coco import read_contents
 
 CONFIDENT = 0.5  # least score of what another file must find, too
@@ -175,8 +174,7 @@ class Annotations:
                 f'{missing}, which the model detects; give annotations of '
                 'its classes'
             )
-        coco = json.loads(Path(path).read_bytes())
-        coco.setdefault('annotations', [])
+        coco = read_annotations(path)
         by_class = {item['name']: item['id'] for item in coco['categories']}
         self._path, self._coco = path, coco
         self._ids = {
