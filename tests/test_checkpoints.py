@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
+from random_detector import random_weights
 
 from fbnetv3_mmdet.checkpoints import (
     from_d2go,
@@ -73,14 +74,15 @@ def said(log, address):
 
 
 @pytest.fixture(scope='module')
-def recorded(shared):
-    path = shared / 'd2go/faster_rcnn_fbnetv3a_dsmask_C4.pth'
-    return torch.load(path, weights_only=True)
+def recorded():
+    """Return a file in D2Go's layout, of random weights."""
+    weights = random_weights(str(CONFIG))
+    return dict(model=to_d2go(weights), iteration=0)
 
 
 @pytest.fixture
 def write(recorded, tmp_path):
-    """Write the recorded checkpoint, after a change to its weights."""
+    """Write that checkpoint, after a change to its weights."""
 
     def write(change=None, **entries):
         file = {**copy.deepcopy(recorded), **entries}

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from random_detector import random_weights
 from test_checkpoints import CONFIG
+
+from fbnetv3_mmdet.checkpoints import to_d2go
 
 TOOL = Path(__file__).parents[1] / 'tools/convert_checkpoint.py'
 main = runpy.run_path(str(TOOL))['main']
@@ -16,8 +19,9 @@ EXTRAS = dict(pixel_mean=torch.zeros(3), pixel_std=torch.ones(3))
 
 
 @pytest.fixture(scope='module')
-def recorded(shared):
-    return load(shared / 'd2go/faster_rcnn_fbnetv3a_dsmask_C4.pth')
+def recorded():
+    weights = random_weights(str(CONFIG))
+    return dict(model=to_d2go(weights), iteration=0)
 
 
 @pytest.fixture
