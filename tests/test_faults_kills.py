@@ -25,7 +25,7 @@ def wait_for_moment(cfg, process, kind, moments):
     wanted = moments.randint(0, 3)
     while process.is_alive():
         new = output_of(cfg)[before:]
-        if kind == 'writing' and list(Path(cfg.work_dir).glob('.*.part')):
+        if kind == 'writing' and list(Path(cfg.work_dir).glob('.*.part*')):
             time.sleep(moments.uniform(0, 0.01))
             return
         if kind == 'iteration' and new.count('Iter(train)') > wanted:
@@ -61,7 +61,7 @@ def test_kills(tmp_path):
         wait_for_moment(killed, process, kind, moments)
         process.kill()
         kills += finish(process) == -9
-        halves += len(list(Path(killed.work_dir).glob('.*.part')))
+        halves += len(list(Path(killed.work_dir).glob('.*.part*')))
     assert kills >= 20
     assert halves, 'no checkpoint was being written in any kill'
     assert train(killed) == 0, output_of(killed)
