@@ -6,7 +6,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-import fbnetv3_mmdet  # noqa: F401
+from fbnetv3_mmdet.cli import build_runner
+from fbnetv3_mmdet.training.settings import check_settings
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 DIGITS = next(FOLDER.glob('faster-rcnn_*-a-dsmask-c4_*_digits.py'))
@@ -22,10 +23,6 @@ def cfg(tmp_path):
         loader.update(batch_size=1, num_workers=0, persistent_workers=False)
         loader.dataset.update(data_root=str(tmp_path), num_images=1)
     return cfg
-
-
-def test_base_runtime_has_the_hook(cfg):
-    assert cfg.default_hooks.check_settings.type == 'CheckSettingsHook'
 
 
 # Nothing that is built objects to these.
@@ -58,3 +55,22 @@ def test_training_data_do_not_stop_a_test(cfg, tmp_path):
         metainfo=dict(classes=('cat', 'dog')),
     )
     assert 'coco/bbox_mAP' in Runner.from_cfg(cfg).test()
+
+
+@pytest.mark.parametrize(
+    'options', [dict(compile=True), dict(runner_type='FlexibleRunner')]
+)
+def test_settings_that_fail_in_a_run_are_refused(cfg, options):
+    ((name, value),) = options.items()
+    cfg.merge_from_dict(options)
+    with pytest.raises(ValueError, match=f'^{name}={value!r} cannot be used'):
+        check_settings(cfg, ('train',))
+
+
+def test_a_hook_that_is_none_is_left_out(cfg):
+    cfg.launcher = 'none'
+    cfg.default_hooks.update(stop_on_signal=None, timer=None)
+    check_settings(cfg, ())
+    kinds = {type(hook).__name__ for hook in build_runner(cfg).hooks}
+    assert 'DurableCheckpointHook' in kinds
+    assert not kinds & {'StopOnSignalHook', 'IterTimerHook'}

@@ -37,12 +37,3 @@ def test_a_step_gets_no_new_pages():
     # 4 tensors of 64 MiB, in pages of 4 KiB or of 2 MiB
     assert page_faults('without') >= 4 * 64 / 2
     assert page_faults('hook') < 32
-
-
-def test_configs_have_it():
-    from mmengine.config import Config
-    from test_configs import DEFAULT
-
-    hooks = Config.fromfile(DEFAULT).default_hooks
-    assert hooks.reuse_memory.type == 'ReuseMemoryHook'
-    assert hooks.channels_last.type == 'ChannelsLastHook'

@@ -16,7 +16,7 @@ from ...models.detector import share_settings
 from .building import named_errors
 from .data import check_split
 from .frozen import check_frozen
-from .keys import check_datasets, check_keys, check_names
+from .keys import check_datasets, check_keys, check_names, check_usable
 from .metrics import check_save_best
 from .model import (
     check_box_head,
@@ -48,6 +48,7 @@ __all__ = ['check_settings', 'named_errors']
 # Later rules rely on what the first ones have accepted.
 RULES = (
     check_names,
+    check_usable,
     check_model,
     check_values,
     check_keys,

@@ -13,6 +13,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from ...errors import SettingError
 from .classes import defaults_of, find_class
 from .paths import find_dicts, get_setting
 from .table import AT_PLACE, CLOSED, PARAMWISE
@@ -43,6 +44,21 @@ _OLD = {
     'seed': 'randomness.seed',
     'total_epochs': 'train_cfg.max_epochs',
     'workflow': 'train_cfg.val_interval',
+}
+
+# Settings that mmengine reads and that no detector can be trained with: what
+# is allowed nevertheless, and why nothing else is.
+_UNUSABLE = {
+    'compile': (
+        (None, False),
+        "torch.compile fails in a detector's optimizer step and NMS; leave "
+        'it out',
+    ),
+    'runner_type': (
+        (None, 'Runner', 'BriefRunner'),
+        'FlexibleRunner neither resumes with averaged weights nor tests a '
+        "detector, and others are not known; leave it out, or set 'Runner'",
+    ),
 }
 
 _LOADER = (
@@ -116,6 +132,17 @@ def check_names(cfg: Mapping) -> None:
                     f'{meant!r}? Correct it, or give a variable of '
                     'your own a name that looks less like it'
                 )
+
+
+def check_usable(cfg: Mapping) -> None:
+    """Settings of mmengine with which a run would fail later stay out."""
+    for name, (allowed, reason) in _UNUSABLE.items():
+        value = cfg.get(name)
+        if value not in allowed:
+            raise SettingError(
+                f'{name}={reprlib.repr(value)} cannot be used: {reason}',
+                [name],
+            )
 
 
 def check_datasets(cfg: Mapping) -> None:
