@@ -7,7 +7,7 @@ INPUTS := .ci/venv pyproject.toml constraints.txt
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-is bench test test-upstream lint format venv
+.PHONY: help demo demo-is bench test test-upstream test-lowest lint format venv
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1:	\2/p' Makefile | expand -t 24
@@ -38,12 +38,16 @@ ifeq ($(CI),)
 	.venv/bin/python -m pytest -n auto -m 'not slow or end_to_end'
 else
 	.venv/bin/python -m pytest -n auto
-	$(MAKE) test-upstream
+	$(MAKE) test-upstream test-lowest
 endif
 
 test-upstream: .venv-upstream/.stamp  ## the fast tests with OpenMMLab's own MMDetection
 	.venv-upstream/bin/python -m pytest -n auto \
 	    -m 'not slow and not same_on_upstream'
+
+test-lowest: .venv-lowest/.stamp  ## the runtime with the oldest packages that it takes
+	.venv-lowest/bin/python -m pytest --noconftest -p no:cacheprovider \
+	    tests/test_runtime.py tests/test_runtime_files.py
 
 lint: .venv/.stamp  ## ruff, which room imports which, whether imports are declared
 	.venv/bin/python -m ruff check
@@ -62,3 +66,6 @@ venv: .venv/.stamp  ## only install
 
 .venv-upstream/.stamp: $(INPUTS) requirements-upstream.txt
 	@.ci/venv .venv-upstream upstream
+
+.venv-lowest/.stamp: .ci/venv requirements-lowest.txt
+	@.ci/venv .venv-lowest lowest

@@ -20,6 +20,7 @@ Load = Callable[[str, int | None], tuple[Run, str | None]]
 
 KEY = 'fbnetv3'  # of the metadata in a file
 FORMAT = 1  # of the metadata
+OUTPUTS = {'boxes', 'scores', 'labels', 'masks'}
 MAX_SIDE = 8192  # px, of a network's input
 REMEDY = 'give a file that tools/export.py wrote; if damaged, copy it again'
 
@@ -141,7 +142,11 @@ def _load_openvino(model: str, threads: int | None) -> tuple[Run, str | None]:
     if network.has_rt_info(place):
         metadata = network.get_rt_info(place).astype(str)
     compiled = _openvino_core().compile_model(network, 'CPU', config)
-    names = [output.any_name for output in compiled.outputs]
+    # an output may have other names too, of what it is computed from
+    names = [
+        min(output.get_names() & OUTPUTS or output.get_names())
+        for output in compiled.outputs
+    ]
     own = threading.local()  # a request that threads share mixes up images
 
     def run(image: np.ndarray) -> dict[str, np.ndarray]:
