@@ -7,8 +7,11 @@ from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
 import torch
+from mmengine.hub import get_config
 
+from fbnetv3_mmdet.errors import SettingError
 from fbnetv3_mmdet.mmcv_ops import ext  # its package makes mmcv.ops importable
+from fbnetv3_mmdet.training.settings import check_settings
 
 from mmcv import ops  # isort: skip
 
@@ -23,6 +26,32 @@ def test_missing_op_raises_its_name_and_the_remedy(monkeypatch):
     message = str(error.value)
     assert 'carafe_forward' in message and '\n' not in message
     assert f'install an mmcv compiled for torch {torch.__version__}' in message
+
+
+CARAFE = 'model.roi_head.mask_head.upsample_cfg'
+LAYER = 'model.roi_head.bbox_roi_extractor.roi_layer'
+
+
+@pytest.mark.parametrize(
+    ('path', 'kind', 'op'),
+    [(CARAFE, 'carafe', 'carafe'), (LAYER, 'RoIPool', 'roi_pool')],
+)
+def test_a_part_without_its_op_is_named_before_data(
+    path, kind, op, monkeypatch
+):
+    cfg = get_config('mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py')
+    cfg.merge_from_dict({f'{path}.type': kind})
+    cfg.load_from = 'none.pth'  # a fault that is found later
+    monkeypatch.setitem(sys.modules, 'mmcv._ext', ext)
+    with pytest.raises(SettingError) as error:
+        check_settings(cfg)
+    assert error.value.paths == (f'{path}.type',)
+    message = str(error.value)
+    assert f"{path}.type={kind!r} needs mmcv's compiled op {op!r}" in message
+    assert '\n' not in message
+    monkeypatch.setitem(sys.modules, 'mmcv._ext', None)  # mmcv's own
+    with pytest.raises(ValueError, match='none.pth|ann_file|data_root'):
+        check_settings(cfg)
 
 
 def test_only_names_of_ops_are_answered():

@@ -56,10 +56,8 @@ def _float(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _overlaps(
-    boxes1: Tensor, boxes2: Tensor, offset: int = 0, over_first: bool = False
-) -> Tensor:
-    """Return intersection over union, or over the area of the first box."""
+def _overlaps(boxes1: Tensor, boxes2: Tensor, offset: int = 0) -> Tensor:
+    """Return the intersection over union of boxes."""
     low = torch.maximum(boxes1[..., :2], boxes2[..., :2])
     high = torch.minimum(boxes1[..., 2:], boxes2[..., 2:])
     common = (high - low + offset).clamp(min=0).prod(-1)
@@ -67,21 +65,7 @@ def _overlaps(
         (boxes[..., 2:] - boxes[..., :2] + offset).prod(-1)
         for boxes in (boxes1, boxes2)
     )
-    return common / (area1 if over_first else area1 + area2 - common)
-
-
-def bbox_overlaps(
-    boxes1: Tensor,
-    boxes2: Tensor,
-    ious: Tensor,
-    mode: int,
-    aligned: bool,
-    offset: int,
-) -> None:
-    """Fill ``ious``, (M,) if aligned, else (M, N); mode 1 is ``'iof'``."""
-    if not aligned:
-        boxes1 = boxes1[:, None]
-    ious.copy_(_overlaps(boxes1, boxes2, offset, over_first=mode == 1))
+    return common / (area1 + area2 - common)
 
 
 def nms(

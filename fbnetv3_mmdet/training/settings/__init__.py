@@ -27,6 +27,7 @@ from .model import (
     check_parts,
     check_strides,
 )
+from .ops import check_ops
 from .training import (
     check_amp,
     check_custom_keys,
@@ -50,6 +51,7 @@ RULES = (
     check_names,
     check_usable,
     check_model,
+    check_ops,
     check_values,
     check_keys,
     check_environment,
