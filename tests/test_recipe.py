@@ -163,7 +163,7 @@ def test_average_starts_with_the_initial_weights(tmp_path):
         for other in others:
             value = 0.9998 * value + 0.0002 * other[name]
             value = value.to(other[name].dtype)  # an integer is cut off
-        torch.testing.assert_close(average[name], value, rtol=1e-6, atol=0)
+        torch.testing.assert_close(average[name], value, rtol=1e-6, atol=1e-12)
     assert others[-1]['norm.num_batches_tracked'] == 10_003
     assert average['norm.num_batches_tracked'] == 10_000
 
@@ -174,7 +174,7 @@ def test_average_continues_where_a_run_is_resumed(tmp_path):
     history, average = train(tmp_path / 'parts', 4, resume=True)
     assert len(history) == 3
     for name, value in expected.items():
-        torch.testing.assert_close(average[name], value, rtol=1e-6, atol=0)
+        torch.testing.assert_close(average[name], value, rtol=1e-6, atol=1e-12)
 
 
 def test_average_starts_with_a_checkpoint_of_weights_alone(tmp_path):
@@ -187,4 +187,4 @@ def test_average_starts_with_a_checkpoint_of_weights_alone(tmp_path):
     for name, value in weights.items():
         assert torch.equal(first[name], value)
         value = (0.9998 * value + 0.0002 * last[name]).to(last[name].dtype)
-        torch.testing.assert_close(average[name], value, rtol=1e-6, atol=0)
+        torch.testing.assert_close(average[name], value, rtol=1e-6, atol=1e-12)
