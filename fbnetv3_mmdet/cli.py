@@ -21,7 +21,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .checkpoints import load_safely
-from .errors import text_of
+from .errors import frames, text_of
 from .training.console import BriefRunner
 from .training.settings import check_settings
 from .training.settings.keys import SETTINGS
@@ -62,7 +62,8 @@ def load_config(
     except Exception as error:  # a config is code, and may raise anything
         raise ValueError(
             f'config={path!r} cannot be read: {type(error).__name__}: '
-            f'{text_of(error)}; correct the file or its bases'
+            f'{text_of(error)}{_place_of(error)}; correct the file or its '
+            'bases'
         ) from error
     for key, value in (cfg_options or {}).items():
         _set_option(cfg, key, value)
@@ -164,6 +165,19 @@ def build_runner(cfg: Config) -> Runner:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return BriefRunner.from_cfg(cfg)
+
+
+def _place_of(error: Exception) -> str:
+    """Say in which config file an error is, and in which line of it."""
+    file = line = None
+    for frame in frames(error):
+        if frame.f_code.co_name == '_file2dict':
+            file, line = frame.f_locals['filename'], None
+        elif frame.f_code.co_filename == file:
+            line = frame.f_lineno
+    if isinstance(error, SyntaxError):
+        line = error.lineno
+    return f' (in {file!r}, line {line})' if file and line else ''
 
 
 def _set_option(cfg: Config, key: str, value: Any) -> None:

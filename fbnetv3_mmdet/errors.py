@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import functools
+import importlib.util
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ from types import FrameType
 
 from mmengine.runner import BaseLoop
 
+_FRAMEWORK = ('fbnetv3_mmdet', 'mmcv', 'mmdet', 'mmengine')
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 # How mmengine's registries and Python report a wrong config: what of the
@@ -70,7 +74,10 @@ def user_errors() -> Iterator[None]:
         yield
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            sys.stderr.write(f'error: {text_of(error)}; mend that disk\n')
+            sys.stderr.write(
+                f'error: {text_of(error)}; make room on this disk '
+                'or make it writable\n'
+            )
             raise SystemExit(1) from None
         checked = isinstance(error, SettingError)
         began = in_iterations(error) and not checked
@@ -112,6 +119,38 @@ def frames(error: BaseException) -> Iterator[FrameType]:
     return (frame for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
+def in_users_code(error: BaseException) -> bool:
+    """Whether an error was raised in a user's code, or by what that called.
+
+    Files of Python and of installed packages are nobody's; of the others
+    that an error passed, the innermost counts.
+    """
+    framework, libraries = _folders()
+    files = [frame.f_code.co_filename for frame in frames(error)]
+    for file in reversed(files):
+        if file.startswith(framework):
+            return False
+        if not file.startswith(('<', *libraries)):
+            return True
+    return False
+
+
+def is_users_bug(error: BaseException) -> bool:
+    """Whether a user's own code failed, other than by a check's ValueError."""
+    return not isinstance(error, ValueError) and in_users_code(error)
+
+
+@functools.cache
+def _folders() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return where the packages that read configs are, and all libraries."""
+    specs = map(importlib.util.find_spec, _FRAMEWORK)
+    paths = sysconfig.get_paths()
+    return (
+        tuple(place for s in specs for place in s.submodule_search_locations),
+        tuple(paths[key] for key in ('stdlib', 'purelib', 'platlib')),
+    )
+
+
 def is_loop(frame: FrameType) -> bool:
     """Whether a frame is the run of a training, validation or test loop."""
     return frame.f_code.co_name == 'run' and isinstance(
@@ -123,4 +162,6 @@ def _one_line(error: Exception) -> str | None:
     """Return what to tell the user, None where it is not their mistake."""
     if isinstance(error, (ValueError, OSError, ImportError)):
         return text_of(error)
+    if in_users_code(error):
+        return None
     return '; '.join(as_report(error) or ()) or None

@@ -351,12 +351,9 @@ WRONG = [
         for part in ('cfg', 'dataloader', 'evaluator')
     ),
     ({'log_level': 'DEBG'}, ("log_level='DEBG'", "'DEBUG'")),
-    *(
-        (
-            {f'default_hooks.{name}': value},
-            (f'default_hooks.{name}={value!r}', 'a dict', '_delete_=True'),
-        )
-        for name, value in (('finite_loss', None), ('timer', 5))
+    (
+        {'default_hooks.timer': 5},
+        ('default_hooks.timer=5', 'a dict', 'or None'),
     ),
     ({'custom_hooks': [5]}, ('custom_hooks.0=5', 'a dict with a type')),
     (
@@ -509,6 +506,36 @@ def test_neck_that_does_not_fit_the_features_is_named(value, in_list):
     message = message_of(cfg, ())
     assert message.startswith(f'{place}.in_channels={value!r} ')
     assert f'set {place}.in_channels=[32, 112, 200]' in message
+
+
+@pytest.mark.parametrize(
+    'name', ['train_dataloader2', 'models', 'test_dataloader_b', 'resume_me']
+)
+def test_variable_named_after_a_setting_passes(name):
+    check_settings(changed({name: 1}), ())
+
+
+def test_default_hook_that_is_none_is_left_out():
+    check_settings(changed({'default_hooks.finite_loss': None}), ('train',))
+
+
+@pytest.mark.parametrize('name', ['train_dataloder', 'modle', 'custom_hook'])
+def test_variable_that_looks_misspelt_is_named(name):
+    assert message_of(changed({name: 1}), ()).startswith(f'{name}=1 is read')
+
+
+@pytest.mark.parametrize(
+    ('setting', 'limit'),
+    [
+        ('optim_wrapper.optimizer.lr', '1000000.0'),
+        ('optim_wrapper.optimizer.weight_decay', '1e37'),
+        ('optim_wrapper.clip_grad.max_norm', '1e37'),
+    ],
+)
+def test_message_names_the_upper_limit_too(setting, limit):
+    message = message_of(changed({setting: 1e38}), ())
+    assert message.startswith(f'{setting}=1e+38 must be ')
+    assert limit in message
 
 
 def test_error_without_words_is_shown_without_a_colon():

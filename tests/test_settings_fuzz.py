@@ -427,9 +427,9 @@ def test_settings_train_or_are_named(base, changes):
 
 
 @pytest.mark.slow
-@settings(max_examples=500, **REPEATABLE)
+@settings(max_examples=120, **REPEATABLE)
 @given(changes=options())
-def test_500_settings_train_or_are_named(base, changes):
+def test_120_settings_train_or_are_named(base, changes):
     check(base, changes)
 
 
@@ -469,7 +469,7 @@ def test_misspelt_keys_are_named(base, data):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, **REPEATABLE)
+@settings(max_examples=50, **REPEATABLE)
 @given(data=st.data())
-def test_150_misspelt_keys_are_named(base, data):
+def test_50_misspelt_keys_are_named(base, data):
     check_misspelt(base, data)

@@ -87,6 +87,8 @@ WRONG = [
     (['syntax.py'], ("config='syntax.py'", 'SyntaxError', 'correct')),
     (['name.py'], ("config='name.py'", "'nosuch'", 'correct')),
     (['base.py'], ("config='base.py'", 'nosuch.py', 'base files')),
+    (['child.py'], ("config='child.py'", "/name.py', line 2)", 'correct')),
+    (['heir.py'], ("config='heir.py'", "/syntax.py', line 1)", 'correct')),
     (
         option('model.backbone.arch=FBNetV9'),
         ("model.backbone.arch='FBNetV9'", 'choose one of'),
@@ -158,7 +160,9 @@ WRONG = [
 )
 def test_mistake_ends_in_a_line_and_status_2(capsys, argv, words):
     Path('syntax.py').write_text('model = (')
-    Path('name.py').write_text('model = nosuch')
+    Path('name.py').write_text('a = 1\nmodel = nosuch')
+    Path('child.py').write_text("_base_ = 'name.py'\n\n\nb = 2")
+    Path('heir.py').write_text("\n\n_base_ = 'syntax.py'")
     Path('base.py').write_text("_base_ = 'nosuch.py'")
     line = message_of(capsys, TRAIN, *argv)
     for word in words:
@@ -193,6 +197,22 @@ class RaiseInIteration(Hook):
 def test_error_of_an_iteration_keeps_its_traceback():
     with pytest.raises(ValueError, match='^a bug$'):
         call(TRAIN, *option('default_hooks.bug.type=RaiseInIteration'))
+
+
+@pytest.mark.parametrize('bug', [KeyError, TypeError, AttributeError])
+def test_bug_of_a_hook_of_ones_own_keeps_its_traceback(bug):
+    @HOOKS.register_module(force=True)
+    class BrokenHook(Hook):
+        def __init__(self):
+            if bug is KeyError:
+                {}['nosuch']
+            if bug is AttributeError:
+                None.nosuch()
+            int(nosuch=1, got='an unexpected keyword argument')
+
+    with pytest.raises(bug) as caught:
+        call(TRAIN, *option('default_hooks.bug.type=BrokenHook'))
+    assert caught.traceback[-1].name == '__init__'
 
 
 def test_line_stands_alone_and_nothing_is_written(tmp_path):

@@ -11,17 +11,12 @@ import copy
 import logging
 import random
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import mmcv
-import mmdet
-import mmengine
 import numpy as np
 import torch
 from mmcv.transforms import LoadImageFromFile
@@ -33,27 +28,10 @@ from mmengine.structures import InstanceData
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from ..errors import SettingError, frames, text_of
+from ..errors import SettingError, frames, in_users_code, text_of
+from .settings.building import MISTAKES
 
 NUM_VAL_IMAGES = 2
-# What code that does not check its settings raises for a wrong one.
-_MISTAKES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-_LIBRARIES = tuple(
-    str(Path(sysconfig.get_paths()[key]))
-    for key in ('stdlib', 'purelib', 'platlib')
-)
-_FRAMEWORK = tuple(
-    str(Path(package.__file__).parent) for package in (mmcv, mmdet, mmengine)
-) + (str(Path(__file__).parents[1]),)
 Batch = Mapping[str, Any]
 
 
@@ -189,8 +167,10 @@ def _blamed(
         yield
     except SettingError:
         raise
-    except _MISTAKES as error:
-        if isinstance(error, torch.cuda.OutOfMemoryError) or _is_users(error):
+    except MISTAKES as error:
+        if isinstance(error, torch.cuda.OutOfMemoryError) or in_users_code(
+            error
+        ):
             raise
         places = [path for path in map(find, frames(error)) if path]
         path = (places or [place])[-1]
@@ -201,17 +181,6 @@ def _blamed(
             'default_hooks.check_settings.rehearse=False',
             [path],
         ) from error
-
-
-def _is_users(error: BaseException) -> bool:
-    """Whether an error was raised in code of a user's."""
-    files = [frame.f_code.co_filename for frame in frames(error)]
-    for file in reversed(files):  # the innermost first
-        if file.startswith(_FRAMEWORK):
-            return False
-        if not file.startswith(('<', *_LIBRARIES)):
-            return True
-    return False
 
 
 def _transform_of(

@@ -11,12 +11,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import build_from_cfg
 
-from ...errors import as_report, frames, is_loop, text_of
+from ...errors import as_report, frames, is_loop, is_users_bug, text_of
 from .paths import as_list, find_dicts
 
 # What settings of a wrong type, range or combination raise in code that does
 # not check them. Anything else keeps its traceback.
-_MISTAKES = (
+MISTAKES = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -33,7 +33,8 @@ def named_errors(cfg: Config | Mapping) -> Iterator[None]:
 
     Args:
         cfg (Config | dict): What MMEngine's registries build inside. Errors
-            of checks, and of iterations that have begun, pass as they are.
+            of checks, of iterations that have begun and bugs in a user's own
+            modules pass as they are.
 
     Raises:
         ValueError: A part could not be built: its dotted path, its settings
@@ -42,9 +43,9 @@ def named_errors(cfg: Config | Mapping) -> Iterator[None]:
     settings = cfg.to_dict() if isinstance(cfg, Config) else cfg
     try:
         yield
-    except _MISTAKES as error:
+    except MISTAKES as error:
         built = list(_built(error))
-        if not built:
+        if not built or is_users_bug(error):
             raise
         raise ValueError(_describe(settings, built, error)) from error
 

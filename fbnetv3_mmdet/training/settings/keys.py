@@ -122,7 +122,7 @@ def check_names(cfg: Mapping) -> None:
                 f'{name}={reprlib.repr(cfg[name])} is read by nothing since '
                 f'MMDetection 3; set {place} in its place{more}'
             )
-        if name not in SETTINGS:
+        if name not in SETTINGS and not _is_variant(name):
             swapped = [s for s in SETTINGS if sorted(s) == sorted(name)]
             close = difflib.get_close_matches(name, SETTINGS, 1, cutoff=0.9)
             for meant in (swapped + close)[:1]:
@@ -178,6 +178,17 @@ def refuse_unknown(
                 f'{path}.{key}={value!r} is no setting of {reader}; '
                 f'{advice}choose one of {sorted(known)}, or remove it'
             )
+
+
+def _is_variant(name: str) -> bool:
+    """Whether a variable is named after a setting, as ``train_dataloader2``.
+
+    A plural, a number or a further word is a habit, and no slip.
+    """
+    suffix = re.compile(r's|\d+|_\w+')
+    return any(
+        name.startswith(s) and suffix.fullmatch(name, len(s)) for s in SETTINGS
+    )
 
 
 def _is_lax(path: str, kind: type) -> bool:

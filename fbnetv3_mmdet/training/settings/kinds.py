@@ -101,8 +101,8 @@ PATH = Kind('a path', lambda value: isinstance(value, (str, os.PathLike)))
 BOOL = one_of((True, False))
 NUMBER = Kind('a finite number', is_number)
 # float32 holds no smaller one to its full precision, nor much larger ones
-POSITIVE = number(1e-37, 1e37, 'a positive number')
-NON_NEGATIVE = number(0, 1e37, 'a number of at least 0')
+POSITIVE = number(1e-37, 1e37, 'a positive number of at most 1e37')
+NON_NEGATIVE = number(0, 1e37, 'a number from 0 to 1e37')
 FRACTION = number(0, 1)
 COUNT = integer(1, 'a positive integer')
 # as a calculation such as ``images / batch_size`` gives
