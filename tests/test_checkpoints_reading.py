@@ -57,7 +57,6 @@ def train(folder, max_epochs, resume=False):
 
 IMPORT = """
 import torch
-from mmdet.apis import init_detector
 from mmengine.fileio.backends import backends as local
 from mmengine.runner import CheckpointLoader, checkpoint
 
