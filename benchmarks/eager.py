@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from fbnetv3_mmdet.deploy.latency import initialise
-from fbnetv3_mmdet.inference import Detector
+from fbnetv3_mmdet.inference import TorchDetector
 from fbnetv3_mmdet.training.ema import D2GoEMA
 from fbnetv3_mmdet.training.hooks import ChannelsLastHook, ReuseMemoryHook
 
@@ -51,7 +51,7 @@ def inference(job: dict, clock: StageClock) -> Run:
     """Return inference from a decoded image to boxes in it."""
     torch.set_num_threads(job['threads'])
     cfg = Config.fromfile(job['model'])
-    model = Detector(cfg, job['checkpoint'], 'cpu').model
+    model = TorchDetector(cfg, job['checkpoint'], 'cpu').model
     if job.get('compile'):
         for path in COMPILED:
             part = model.get_submodule(path)

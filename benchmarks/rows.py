@@ -16,7 +16,7 @@ from mmengine.config import Config
 from fbnetv3_mmdet.deploy.export import export
 from fbnetv3_mmdet.deploy.int8.quantizer import Quantizer
 from fbnetv3_mmdet.deploy.latency import class_names, random_detector
-from fbnetv3_mmdet.inference import Detector as TorchDetector
+from fbnetv3_mmdet.inference import TorchDetector
 from fbnetv3_runtime import Detector, read_image
 
 from .peers import PEERS, SHAPE, export_peer

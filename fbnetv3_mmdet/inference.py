@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
+from copy import deepcopy
 
-import mmcv
+import numpy as np
 import torch
 from mmdet.registry import DATASETS, MODELS
 from mmdet.structures import DetDataSample
@@ -20,12 +21,15 @@ from mmengine.structures import InstanceData
 from PIL import Image
 from torch import nn
 
+from fbnetv3_runtime import Result, read_image
+from fbnetv3_runtime.images import Picture
+
 from .checkpoints import load_safely, without_counters
 from .data.datasets import leaves
 
 
-class Detector:
-    """A trained detector and what it needs to read an image.
+class TorchDetector:
+    """A trained detector of a config, used as the runtime's ``Detector``.
 
     MMDetection's ``init_detector`` builds the whole test dataset for the
     names of its classes, and its inferencer stops at the first image that it
@@ -36,6 +40,7 @@ class Detector:
         checkpoint (str): Anything ``mmengine.runner.load_checkpoint`` takes.
         device (str, optional): Such as 'cpu' or 'cuda:1'; None: the first
             accelerator, or else the CPU.
+        score_thr (float): Least score of what :meth:`predict` returns.
 
     Attributes:
         model (nn.Module): The detector, in eval mode.
@@ -48,7 +53,11 @@ class Detector:
     """
 
     def __init__(
-        self, cfg: Config, checkpoint: str, device: str | None = None
+        self,
+        cfg: Config,
+        checkpoint: str,
+        device: str | None = None,
+        score_thr: float = 0,
     ) -> None:
         device = _check_device(device or get_device())
         init_default_scope(cfg.get('default_scope', 'mmdet'))
@@ -57,25 +66,46 @@ class Detector:
         meta = loaded.get('meta', {}).get('dataset_meta')
         self.meta = meta or _dataset_meta(cfg)
         self.model: nn.Module = model.to(device).eval()
-        self._pipeline = Compose(get_test_pipeline_cfg(cfg))
+        self.score_thr = score_thr
+        self._pipeline = Compose(_from_pixels(get_test_pipeline_cfg(cfg)))
 
-    def read(self, path: str | Path) -> tuple[Image.Image, dict]:
-        """Return an image, and what the test pipeline makes of it.
+    def predict(self, image: Picture) -> Result:
+        """Detect the objects in an image.
+
+        Args:
+            image: A path, a Pillow image or an array, as the runtime's
+                ``Detector.predict`` takes them.
 
         Raises:
-            ValueError: The file is missing, damaged or no image.
+            ValueError: There is no such image, or it cannot be read.
         """
-        try:
-            with Image.open(path) as image:
-                image.load()  # older OpenCV fills what is missing with grey
-            picture = mmcv.imread(str(path), channel_order='rgb')
-            data = self._pipeline(dict(img_path=str(path), img_id=0))
-        except Exception as error:  # decoders raise anything
-            reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-            raise ValueError(
-                f'{path} is no readable image: {reason}'
-            ) from error
-        return Image.fromarray(picture), data
+        _, data = self.read(image)
+        found = self.detect(data)
+        found = found[found.scores >= self.score_thr]
+        classes = dict(enumerate(self.meta['classes']))
+        labels = found.labels.numpy()
+        return Result(
+            boxes=found.bboxes.numpy(),
+            scores=found.scores.numpy(),
+            labels=labels,
+            names=[classes.get(i, f'class {i}') for i in labels.tolist()],
+            masks=found.masks.numpy() if 'masks' in found else None,
+        )
+
+    def read(self, image: Picture) -> tuple[Image.Image, dict]:
+        """Return an image, and what the test pipeline makes of it.
+
+        The image is decoded once.
+
+        Raises:
+            ValueError: The image is missing, damaged or no image.
+        """
+        picture = read_image(image)
+        pixels = np.asarray(picture)[..., ::-1]  # BGR, as OpenCV reads
+        info = dict(img=np.ascontiguousarray(pixels), img_id=0)
+        if isinstance(image, str | os.PathLike):
+            info['img_path'] = os.fspath(image)
+        return picture, self._pipeline(info)
 
     def detect(self, data: dict) -> InstanceData:
         """Return what is found in what :meth:`read` has read.
@@ -90,6 +120,21 @@ class Detector:
                 pseudo_collate([data])
             )[0]
         return sample.pred_instances.cpu()
+
+
+def _from_pixels(pipeline: list[dict]) -> list[dict]:
+    """Return a pipeline that begins with pixels, where it began with a file.
+
+    A loader that is not MMDetection's, or reads no colours, stays.
+    """
+    load, *rest = deepcopy(pipeline)
+    name = str(load['type']).rpartition('.')[2]
+    if (name, load.get('color_type', 'color')) == (
+        'LoadImageFromFile',
+        'color',
+    ):
+        load['type'] = 'mmdet.LoadImageFromNDArray'
+    return [load, *rest]
 
 
 def load_weights(model: nn.Module, checkpoint: str) -> Mapping:

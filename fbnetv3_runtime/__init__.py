@@ -25,7 +25,7 @@ from PIL import Image
 
 from .backends import BACKENDS, MAX_SIDE, REMEDY, load_model, read_metadata
 from .drawing import draw
-from .images import SUFFIXES, Picture, read_image
+from .images import SUFFIXES, Picture, read_image, read_video
 from .masks import encode_mask, paste_masks
 from .texts import name_of, one_line
 
@@ -154,25 +154,8 @@ class Detector:
             ImportError: OpenCV is not installed.
             ValueError: The video cannot be read.
         """
-        try:
-            import cv2
-        except ImportError as error:
-            raise ImportError(
-                'videos and cameras need OpenCV: '
-                'pip install opencv-python-headless'
-            ) from error
-        is_camera = isinstance(source, int)
-        capture = cv2.VideoCapture(source if is_camera else os.fspath(source))
-        read, frame = capture.read()
-        if not read:
-            raise ValueError(
-                f'{source} is no readable video or camera; give the path of '
-                'a video file, or the number of a camera, from 0'
-            )
-        while read:
-            frame = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        for frame in read_video(source):
             yield frame, self.predict(frame)
-            read, frame = capture.read()
 
     def resize(self, picture: Image.Image) -> tuple[np.ndarray, tuple]:
         """Return a picture of mode RGB as the network takes it.

@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image
@@ -30,7 +30,7 @@ from PIL import Image
 from . import Detector, Result
 from .backends import BACKENDS
 from .drawing import draw
-from .images import SUFFIXES, read_image
+from .images import SUFFIXES, Picture, read_image, read_video
 from .masks import encode_mask
 from .texts import name_of, one_line
 
@@ -39,38 +39,82 @@ MAX_JPEG_SIDE = 65_500  # px
 SCORE_THR = 0.3
 
 
+class _Detector(Protocol):
+    def predict(self, image: Picture) -> Result: ...
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     args = _parse(argv)
-    warnings.simplefilter('ignore')  # decoders' remarks
-    warnings.simplefilter('error', Image.DecompressionBombWarning)
     try:
-        files = _plan(args)
-        detector = Detector(
+        files = plan(args, [args.model])
+        detector = load_file(
             args.model, args.backend, args.threads, args.score_thr
         )
-        if args.score_thr is None:
-            least = detector.metadata['score_thr']
-            detector.score_thr = max(SCORE_THR, least)
-        done, lost = _write(args, _detect(detector, files, args.video))
-        unread = 0 if args.video else len(files) - done
-        failures = []
-        if unread:
-            failures = [f'{unread} of {len(files)} images could not be read']
-        if lost:
-            failures += [f'{lost} of {done} pictures could not be written']
-        if failures:
-            raise ValueError(', '.join(failures))
+        run(args, files, detector)
     except (ImportError, OSError, ValueError) as error:
         _say(f'error: {one_line(error)}')
         raise SystemExit(2) from None
 
 
-def _plan(args: argparse.Namespace) -> dict[Path, str]:
+def load_file(
+    model: str,
+    backend: str | None,
+    threads: int | None,
+    score_thr: float | None,
+) -> Detector:
+    """Return the detector of a file; without a ``score_thr``, of 0.3."""
+    detector = Detector(model, backend, threads, score_thr)
+    if score_thr is None:
+        detector.score_thr = max(SCORE_THR, detector.metadata['score_thr'])
+    return detector
+
+
+def run(
+    args: argparse.Namespace, files: dict[Path, str], detector: _Detector
+) -> int:
+    """Detect, and write what the options ask for.
+
+    Args:
+        args: The values of :func:`add_options`.
+        files: The images, from :func:`plan`.
+        detector: What has the ``predict`` of :class:`Detector`.
+
+    Returns:
+        int: The number of images that were read.
+
+    Raises:
+        ValueError: Images could not be read, or pictures not be written; the
+            others are done.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # decoders' remarks
+        warnings.simplefilter('error', Image.DecompressionBombWarning)
+        done, lost = _write(args, _detect(detector, files, args.video))
+    unread = 0 if args.video else len(files) - done
+    failures = []
+    if unread:
+        failures = [f'{unread} of {len(files)} images could not be read']
+    if lost:
+        failures += [f'{lost} of {done} pictures could not be written']
+    if failures:
+        raise ValueError(', '.join(failures))
+    return done
+
+
+def plan(args: argparse.Namespace, sources: Iterable[str]) -> dict[Path, str]:
     """Return for each image its picture's path in the output folder.
 
     That is its path in the folder that was given, numbered from the second
     of one path on.
+
+    Args:
+        args: The values of :func:`add_options`.
+        sources: Other files that are read, and must not be written to.
+
+    Raises:
+        ValueError: There are no images, or an output would replace what is
+            to be read.
     """
     if bool(args.images) == bool(args.video):
         raise ValueError('give either IMAGES or --video')
@@ -93,7 +137,7 @@ def _plan(args: argparse.Namespace) -> dict[Path, str]:
             number += 1
             target = f'{stem}_{number}.jpg'
         targets[target.lower()] = target
-    _check_outputs(args, [args.model, *names], targets.values())
+    _check_outputs(args, [*sources, *names], targets.values())
     return dict(zip(names, targets.values(), strict=True))
 
 
@@ -132,16 +176,16 @@ def _resolve(path: str | Path) -> Path:
 
 
 def _detect(
-    detector: Detector, files: dict[Path, str], video: str | None
+    detector: _Detector, files: dict[Path, str], video: str | None
 ) -> Iterator[tuple[dict, str, Image.Image, Result]]:
     """Yield a start of JSON, the picture's path, the image and the result."""
     if video:
         source = int(video) if video.isdecimal() else video
-        frames = detector.predict_video(source)
-        for number, (frame, found) in enumerate(frames, 1):
+        for number, frame in enumerate(read_video(source), 1):
             entry = {'file': video, 'frame': number}
             name = f'{Path(video).stem}_{number:06d}.jpg'
-            yield entry, name, Image.fromarray(frame), found
+            picture = Image.fromarray(frame)
+            yield entry, name, picture, detector.predict(frame)
     for file, name in files.items():
         try:
             picture = read_image(file)
@@ -257,8 +301,17 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument('model', help='file that tools/export.py wrote')
+    add_options(parser)
     add = parser.add_argument
-    add('model', help='file that tools/export.py wrote')
+    add('--backend', help=f'one of {", ".join(BACKENDS)}')
+    add('--threads', type=int, help='threads of the CPU')
+    return parser.parse_intermixed_args(argv)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what :func:`plan` and :func:`run` read."""
+    add = parser.add_argument
     add('images', nargs='*', help='image files, or folders to search')
     add('--video', metavar='SRC', help='video file, or number of a camera')
     add('--out-dir', metavar='DIR', help='write pictures to this folder')
@@ -268,8 +321,5 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=float,
         metavar='SCORE',
         help=f'leave out what has a lower score (default: {SCORE_THR}, or '
-        "the file's own, if higher)",
+        "an exported file's own, if higher)",
     )
-    add('--backend', help=f'one of {", ".join(BACKENDS)}')
-    add('--threads', type=int, help='of the CPU')
-    return parser.parse_args(argv)

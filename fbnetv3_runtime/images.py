@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -51,6 +52,36 @@ def read_image(image: Picture) -> Image.Image:
         raise ValueError(
             f'{name_of(image)} is no readable image: {one_line(error)}'
         ) from error
+
+
+def read_video(source: str | os.PathLike | int) -> Iterator[np.ndarray]:
+    """Yield the frames of a video, (height, width, 3) of uint8, RGB.
+
+    Args:
+        source: Path or URL of a video, or the number of a camera.
+
+    Raises:
+        ImportError: OpenCV is not installed.
+        ValueError: The video cannot be read.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise ImportError(
+            'videos and cameras need OpenCV: '
+            'pip install opencv-python-headless'
+        ) from error
+    is_camera = isinstance(source, int)
+    capture = cv2.VideoCapture(source if is_camera else os.fspath(source))
+    read, frame = capture.read()
+    if not read:
+        raise ValueError(
+            f'{source} is no readable video or camera; give the path of '
+            'a video file, or the number of a camera, from 0'
+        )
+    while read:
+        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        read, frame = capture.read()
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

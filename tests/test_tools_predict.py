@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 import torch
 from mmdet.apis import inference_detector, init_detector
-from mmengine.structures import InstanceData
+from mmdet.utils import get_test_pipeline_cfg
+from mmengine.config import Config
+from mmengine.dataset import Compose
 from PIL import Image
-from pycocotools import mask as mask_utils
 from random_detector import CONFIG, random_weights
+
+from fbnetv3_mmdet.inference import TorchDetector
+from fbnetv3_runtime import Detector
 
 TOOL = Path(__file__).resolve().parents[1] / 'tools' / 'predict.py'
 NAMES = 'zero one two three four five six seven eight nine'.split()
@@ -66,31 +70,81 @@ def names_in(folder):
 
 
 def test_boxes_equal_mmdet(checkpoint, photos, tmp_path):
-    file = photos / 'a/x.png'
-    entries = run(checkpoint, [file], tmp_path / 'out', '--score-thr', '0')
+    file = photos / 'b/x.jpg'
+    turned = photos / 'b/turned.jpg'
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.open(file).save(turned, exif=exif)
+    grey = photos / 'b/grey.png'
+    Image.open(file).convert('L').save(grey)
+    images = [photos / 'a/x.png', file, turned, grey]
+    entries = run(checkpoint, images, tmp_path / 'out', '--score-thr', '0')
     model = init_detector(CONFIG, checkpoint, 'random', 'cpu')
-    expected = inference_detector(model, str(file)).pred_instances
-    entry = entries[str(file)]
-    assert len(entry['boxes']) > 10 and len(set(entry['labels'])) > 1
-    torch.testing.assert_close(torch.tensor(entry['boxes']), expected.bboxes)
-    torch.testing.assert_close(torch.tensor(entry['scores']), expected.scores)
-    assert entry['labels'] == expected.labels.tolist()
-    assert entry['names'] == [NAMES[label] for label in entry['labels']]
-    assert (entry['width'], entry['height']) == (480, 300)
-    assert 'masks' not in entry
-    picture = Image.open(tmp_path / 'out' / entry['picture'])
-    assert picture.size == (480, 300)
+    for image in images:
+        expected = inference_detector(model, str(image)).pred_instances
+        entry = entries[str(image)]
+        found = entry['detections']
+        assert len(found) > 10 and len({d['label'] for d in found}) > 1
+        boxes = torch.tensor(values(entry, 'box'))
+        torch.testing.assert_close(boxes, expected.bboxes)
+        scores = torch.tensor(values(entry, 'score'))
+        torch.testing.assert_close(scores, expected.scores)
+        assert values(entry, 'label') == expected.labels.tolist()
+        names = [NAMES[label] for label in expected.labels]
+        assert values(entry, 'class') == names
+        assert 'mask' not in found[0]
+        size = (300, 480) if image == turned else (480, 300)
+        assert (entry['width'], entry['height']) == size
+        assert Image.open(tmp_path / 'out' / entry['picture']).size == size
+
+
+def test_pixels_equal_the_test_pipeline(checkpoint, photos):
+    cfg = Config.fromfile(CONFIG)
+    detector = TorchDetector(cfg, checkpoint, 'cpu')
+    pipeline = Compose(get_test_pipeline_cfg(cfg))
+    picture = Image.open(photos / 'a/x.png')
+    high = np.random.default_rng(1).integers(0, 2**16, (90, 120), np.uint16)
+    kinds = dict(
+        rgb=picture,
+        palette=picture.quantize(16),
+        alpha=picture.convert('RGBA'),
+        high=Image.fromarray(high),
+    )
+    for name, kind in kinds.items():
+        file = photos / f'{name}.png'
+        kind.save(file)
+        expected = pipeline(dict(img_path=str(file), img_id=0))['inputs']
+        for given in (str(file), kind) if name == 'rgb' else (file,):
+            _, data = detector.read(given)
+            assert torch.equal(data['inputs'], expected), name
+
+
+def test_masks_are_those_of_mmdet(photos, tmp_path):
+    weights = str(tmp_path / 'mask.pth')
+    torch.save(dict(state_dict=random_weights(MASKS)), weights)
+    cfg = Config.fromfile(MASKS)
+    file = str(photos / 'a/x.png')
+    found = TorchDetector(cfg, weights, 'cpu').predict(file)
+    model = init_detector(MASKS, weights, 'random', 'cpu')
+    expected = inference_detector(model, file).pred_instances
+    assert found.masks.shape == (len(found.boxes), 300, 480)
+    assert len(found.boxes) and found.masks.dtype == bool
+    assert (found.masks == expected.masks.numpy()).all()
+
+
+def values(entry, key):
+    return [found[key] for found in entry['detections']]
 
 
 def test_low_scores_are_left_out(checkpoint, photos, tmp_path):
     file = photos / 'a/x.png'
     everything = run(checkpoint, [file], tmp_path / '0', '--score-thr', '0')
-    scores = sorted(everything[str(file)]['scores'])
+    scores = sorted(values(everything[str(file)], 'score'))
     middle = scores[len(scores) // 2]
     assert scores[0] < middle < scores[-1]
     least = str(middle)
     found = run(checkpoint, [file], tmp_path / '1', '--score-thr', least)
-    kept = found[str(file)]['scores']
+    kept = values(found[str(file)], 'score')
     assert sorted(kept) == [score for score in scores if score >= middle]
 
 
@@ -103,7 +157,9 @@ def test_classes_come_from_the_config_where_the_checkpoint_has_none(
     torch.save(dict(state_dict=weights), bare)
     file = photos / 'a/x.png'
     entry = run(bare, [file], tmp_path / 'out', '--score-thr', '0')[str(file)]
-    assert entry['names'] == [str(label) for label in entry['labels']]
+    labels = values(entry, 'label')
+    assert values(entry, 'class') == [str(label) for label in labels]
+    assert labels
     assert not (tmp_path / 'data').exists()
 
 
@@ -147,48 +203,32 @@ def test_unreadable_images_are_counted(checkpoint, photos, tmp_path):
     for name in ('b/cut.jpg', 'b/empty.png', 'b/text.bmp', 'missing.jpg'):
         start = f'{photos / name} is no readable image: '
         assert sum(line.startswith(start) for line in lines) == 1
-    assert (
-        'cut.jpg is no readable image: OSError: image file is' in done.stderr
-    )
+    assert 'cut.jpg is no readable image: image file is' in done.stderr
     assert lines[-1] == 'error: 4 of 6 images could not be read'
     files = [str(photos / name) for name in ('b/deep/y.jpeg', 'b/x.jpg')]
     assert sorted(read(tmp_path / 'out')) == files
 
 
-def test_masks_are_coco_rle(tmp_path):
-    mask = torch.zeros(1, 20, 30, dtype=torch.bool)
-    mask[0, 5:9, 10:25] = True
+def test_an_exported_file_needs_no_config_of_its_own(photos, tmp_path):
+    pytest.importorskip('onnx')
+    from runtime_model import save_colors
 
-    class Found:
-        meta = dict(classes=['cat'])
-
-        def read(self, file):
-            return Image.new('RGB', (30, 20)), None
-
-        def detect(self, data):
-            return InstanceData(
-                bboxes=torch.tensor([[10.0, 5.0, 25.0, 9.0]]),
-                labels=torch.tensor([0]),
-                scores=torch.tensor([0.75]),
-                masks=mask,
-            )
-
-    files = {Path('a.png'): Path('a.jpg')}
-    (entry,) = tool['predict'](Found(), files, tmp_path, 0.3)
-    (rle,) = json.loads(json.dumps(entry))['masks']
-    assert rle['size'] == [20, 30]
-    assert (mask_utils.decode(rle) == mask[0].numpy()).all()
-    assert entry['names'] == ['cat'] and entry['scores'] == [0.75]
+    model = save_colors(tmp_path / 'm.onnx')
+    red = tmp_path / 'red.png'
+    Image.new('RGB', (64, 48), 'red').save(red)
+    entry = run(model, [red], tmp_path / 'out')[str(red)]
+    found = Detector(model, score_thr=0.3).predict(red)
+    assert values(entry, 'box') == found.boxes.tolist()
+    assert values(entry, 'class') == found.names != []
 
 
 @pytest.mark.parametrize(
     ('images', 'out_dir', 'options', 'message'),
     [
-        (['a'], 'a', [], '--out-dir .*a lies in .*a, where images come from'),
-        (['b'], 'b/deep/er', [], '--out-dir .*er lies in .*b, where images'),
-        (['a/x.png'], 'a', [], '--out-dir .*a lies in .*a, where images'),
-        (['c'], '.', [], 'c/x.jpg in it is one of the images'),
-        (['none'], 'out', [], 'none is a folder without images'),
+        (['a'], 'a', [], '--out-dir .*a lies in a folder whose images'),
+        (['b'], 'b/deep/er', [], '--out-dir .*er lies in a folder whose im'),
+        (['c'], '.', [], 'c/x.jpg is a folder, or what else is to be'),
+        (['none'], 'out', [], "none'] have no files that end in"),
         (['a'], 'out', ['--score-thr', '1.5'], '--score-thr 1.5 is no score'),
         (['a'], 'out', ['--device', 'gpu'], "device='gpu' cannot be used"),
         (

@@ -31,7 +31,7 @@ from terminaltables import GithubFlavoredMarkdownTable
 from fbnetv3_mmdet.cli import load_config
 from fbnetv3_mmdet.errors import user_errors
 from fbnetv3_mmdet.files import complete_file
-from fbnetv3_mmdet.inference import Detector
+from fbnetv3_mmdet.inference import TorchDetector
 from fbnetv3_mmdet.training.logs import METRICS, coco_metrics, read_records
 from fbnetv3_mmdet.visualization import (
     contact_sheet,
@@ -118,7 +118,7 @@ def draw_sheet(cfg: Config, checkpoint: str, num_images: int) -> Image.Image:
             f'--num-images {num_images} must be at least 1; leave it out for '
             '12'
         )
-    detector = Detector(cfg, checkpoint)
+    detector = TorchDetector(cfg, checkpoint)
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     pictures = []
     num_images = min(num_images, len(dataset))

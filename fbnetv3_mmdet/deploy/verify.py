@@ -19,7 +19,7 @@ import fbnetv3_runtime
 from fbnetv3_runtime import Result, read_image
 
 from ..files import complete_file
-from ..inference import Detector
+from ..inference import TorchDetector
 from .inputs import as_batch, random_picture
 from .support import check_size
 
@@ -124,7 +124,7 @@ def export_verified(
             f'target={str(path)!r} exists; choose another name, or remove it'
         )
     given = None if image is None else read_image(image)
-    detector = Detector(copy.deepcopy(cfg), checkpoint, 'cpu')
+    detector = TorchDetector(copy.deepcopy(cfg), checkpoint, 'cpu')
     model = detector.model
     with complete_file(path) as partial:
         export(cfg, model, detector.meta['classes'], partial, size)
