@@ -22,6 +22,7 @@ from fbnetv3_mmdet.inference import TorchDetector
 from fbnetv3_runtime import Detector
 
 TOOL = Path(__file__).resolve().parents[1] / 'tools' / 'predict.py'
+MASKS = CONFIG.replace('faster', 'mask')
 NAMES = 'zero one two three four five six seven eight nine'.split()
 tool = runpy.run_path(str(TOOL))
 main = tool['main']
