@@ -11,6 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
+
+# isort: split
 from mmdet.apis import inference_detector, init_detector
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
