@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from fbnetv3_mmdet.data import DigitScenes
 
@@ -254,6 +254,37 @@ def test_images_that_val_has_too(dataset, tmp_path):
         'image is in val too': 2,
         'looks like one in val': 1,
     }
+
+
+def disc(x, y):
+    picture = Image.new('RGB', (320, 240), 'white')
+    box = (x - 15, y - 15, x + 15, y + 15)
+    ImageDraw.Draw(picture).ellipse(box, fill=(40, 90, 160))
+    return picture
+
+
+def test_other_things_on_one_background_do_not_look_alike(dataset, tmp_path):
+    places = [(x, y) for x in range(40, 300, 50) for y in (50, 110, 170)]
+    val = DataSet(tmp_path, 'val')
+    for i, place in enumerate(places):
+        owner = dataset if i % 2 else val
+        owner.add(f'disc{i}.png', disc(*place), size=(320, 240))
+    # a disc of both, saved with loss
+    val.add('same.jpg', disc(*places[1]), size=(320, 240), quality=90)
+    val.file.write_text(json.dumps(val.data))
+    out = tmp_path / 'out'
+    dataset.check('--val', val.file, '--images', '--out-dir', out)
+    assert counts_in(out) == {'looks like one in val': 1}
+
+
+def test_val_is_examined_too(dataset, tmp_path, capsys):
+    val = DataSet(tmp_path, 'val')
+    val.add('v.png', noise(1))
+    val.data['annotations'][0]['bbox'] = [8, 8, -5, 24]
+    val.file.write_text(json.dumps(val.data))
+    assert dataset.check('--val', val.file) == 1
+    report, _, of_val = capsys.readouterr().out.partition(f'In {val.file}:')
+    assert 'Nothing is wrong.' in report and 'v.png' in of_val
 
 
 def test_other_folder_of_val(dataset, tmp_path):

@@ -47,12 +47,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         findings = doctor.Findings(rules.kinds)
         data = doctor.read_annotations(args.annotations)
         content = doctor.check_annotations(data, rules, findings)
-        check_files(args, content, rules, findings)
+        val_findings = check_files(args, content, rules, findings)
         boxes = doctor.scale_boxes(content, cfg)
         fits = doctor.fit_anchors(boxes, cfg)
         pooler = doctor.pooler_shares(boxes, cfg)
         report = doctor.make_report(content, boxes, fits, pooler, findings)
         print(doctor.render(report, findings))
+        if args.val:
+            print(f'\nIn {args.val}:\n')
+            print(doctor.render_findings(val_findings))
         if args.out_dir:
             out_dir = Path(args.out_dir)
             with complete_file(out_dir / 'report.json') as path:
@@ -63,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             with complete_file(out_dir / 'boxes.png') as path:
                 figure.savefig(path)
             draw_sheet(args, content, findings, out_dir)
-    if findings.harmful:
+    if findings.harmful or val_findings.harmful:
         sys.exit(1)
 
 
@@ -72,8 +75,11 @@ def check_files(
     content: doctor.Content,
     rules: doctor.Rules,
     findings: doctor.Findings,
-) -> None:
-    """Check the image files, and which of them val has too.
+) -> doctor.Findings:
+    """Check the image files, and those of val, and which val has too.
+
+    Returns:
+        Findings: What is wrong with val itself; nothing without one.
 
     Raises:
         ValueError: A folder of images is missing, or val's file is none.
@@ -91,15 +97,20 @@ def check_files(
         doctor.check_twins(looks, findings)
     elif folder:
         doctor.check_files(pictures, folder, findings)
+    val_findings = doctor.Findings(rules.kinds)
     if args.val:
         data = doctor.read_annotations(args.val)
-        val = doctor.check_annotations(data, rules, doctor.Findings())
+        val = doctor.check_annotations(data, rules, val_findings)
         val_folder = _folder(args.val_images) if args.val_images else folder
         if args.images:
             theirs = doctor.look_at(val.pictures, val_folder, 'Opening val')
+            doctor.check_pictures(theirs, val_findings)
             doctor.check_leaks(looks, theirs, findings)
-        elif val_folder == folder:
-            doctor.check_names(pictures, val.pictures, findings)
+        elif val_folder:
+            doctor.check_files(val.pictures, val_folder, val_findings)
+            if val_folder == folder:
+                doctor.check_names(pictures, val.pictures, findings)
+    return val_findings
 
 
 def draw_sheet(

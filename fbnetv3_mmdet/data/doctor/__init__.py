@@ -19,7 +19,7 @@ from .drawing import draw_defects
 from .duplicates import check_leaks, check_names, check_twins
 from .figures import plot_boxes
 from .pictures import check_files, check_pictures, look_at
-from .report import make_report, render
+from .report import make_report, render, render_findings
 from .rules import read_rules
 
 __all__ = [
@@ -41,5 +41,6 @@ __all__ = [
     'read_annotations',
     'read_rules',
     'render',
+    'render_findings',
     'scale_boxes',
 ]

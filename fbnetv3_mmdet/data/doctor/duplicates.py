@@ -11,8 +11,9 @@ from ..annotations.findings import Findings, Place
 from .pictures import Look
 
 Looks = Mapping[str, tuple[Picture, Look]]
-# Of 256. Copies and photographs of one scene differ in fewer, others in 80.
-MAX_BITS = 32
+# Of the gradients that either of two pictures has, net of those that point
+# the other way. Copies and photographs of one scene share more, others 0.4.
+LEAST_SHARE = 0.75
 ROWS = 1000  # compared with all of val at a time
 
 
@@ -53,13 +54,28 @@ def check_leaks(looks: Looks, val_looks: Looks, findings: Findings) -> None:
     hashed = [file for file in theirs if theirs[file].dhash is not None]
     if not rest or not hashed:
         return
-    bits = np.stack([theirs[file].dhash for file in hashed])
+    val_signs = np.stack([theirs[file].dhash for file in hashed])
     for start in range(0, len(rest), ROWS):
         places = rest[start : start + ROWS]
-        ours = np.stack([looks[place.file][1].dhash for place in places])
-        differing = (bits.shape[1] - ours @ bits.T) / 2
-        for place, row in zip(places, differing, strict=True):
-            nearest = int(row.argmin())
-            if row[nearest] <= MAX_BITS:
+        signs = np.stack([looks[place.file][1].dhash for place in places])
+        for place, row in zip(places, _shared(signs, val_signs), strict=True):
+            nearest = int(row.argmax())
+            if row[nearest] >= LEAST_SHARE:
                 place = place._replace(about=f'as {hashed[nearest]}')
                 findings.add('looks like one in val', place)
+
+
+def _shared(signs: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return which share of their gradients pictures have in common.
+
+    Args:
+        signs: (M, G) of -1, 0 and 1.
+        others: (N, G), likewise.
+
+    Returns:
+        np.ndarray: (M, N), from -1, all opposite, to 1, all the same.
+    """
+    steep, other_steep = abs(signs), abs(others)
+    both = steep @ other_steep.T
+    either = steep.sum(1)[:, None] + other_steep.sum(1) - both
+    return signs @ others.T / np.maximum(either, 1)

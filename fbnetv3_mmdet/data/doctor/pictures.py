@@ -40,6 +40,7 @@ SWAPPED = range(5, 9)  # and those that exchange width and height
 LIES = (EXIF_STORED, WRONG_SIZE)  # the JSON says another size
 HASH_SIDE = 16  # gradients a row and rows of a perceptual hash
 LEAST_CONTRAST = 8  # grey levels that a picture must span to have one
+LEAST_STEP = 2  # grey levels of a gradient that is none of noise
 BIG = 25_000_000  # pixels; larger pictures are opened one at a time
 GREY = {'1', 'L', 'LA', 'I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N'}
 
@@ -52,7 +53,7 @@ class Look(NamedTuple):
     faults: tuple[str, ...]  # kinds of defects
     about: str = ''
     digest: bytes | None = None  # of all its bytes
-    dhash: np.ndarray | None = None  # bits, as -1 and 1
+    dhash: np.ndarray | None = None  # of -1, 0 and 1
 
 
 def look_at(
@@ -166,7 +167,9 @@ def _forms(image: Image.Image, content: bytes) -> Iterator[str]:
 
 
 def _dhash(image: Image.Image) -> np.ndarray | None:
-    """Return signs of brightness differences, None of a flat picture.
+    """Return signs of brightness gradients, None of a flat picture.
+
+    They are 0 where the picture is plain, which all plain pictures share.
 
     Decodes the whole picture, which finds out whether it is complete.
     """
@@ -175,4 +178,5 @@ def _dhash(image: Image.Image) -> np.ndarray | None:
     grey = np.asarray(small, np.int16)
     if np.ptp(grey) < LEAST_CONTRAST:
         return None
-    return np.where(np.diff(grey) > 0, 1, -1).ravel().astype(np.float32)
+    steps = np.diff(grey).ravel()
+    return np.sign(steps * (abs(steps) >= LEAST_STEP)).astype(np.float32)

@@ -61,6 +61,22 @@ def make_report(
 
 def render(report: dict[str, Any], findings: Findings) -> str:
     """Return a report as text, safe to print."""
+    shown = [
+        (c['name'], c['objects'], c['missed'] if report['anchors'] else '-')
+        for c in report['classes']
+    ]
+    texts = [
+        f'{report["images"]} images, {report["annotations"]} annotations: '
+        f'{report["objects"]} usable objects of {len(shown)} classes.',
+        render_findings(findings),
+        _table(('class', 'objects', NOT_REACHED), shown[:MAX_CLASSES]),
+        *_boxes_text(report),
+    ]
+    return '\n\n'.join(texts)
+
+
+def render_findings(findings: Findings) -> str:
+    """Return a table of what was found, safe to print."""
     rows = [
         (
             finding.level,
@@ -72,18 +88,7 @@ def render(report: dict[str, Any], findings: Findings) -> str:
         for finding in findings
     ]
     head = ('level', 'what', 'count', 'training', 'for example')
-    shown = [
-        (c['name'], c['objects'], c['missed'] if report['anchors'] else '-')
-        for c in report['classes']
-    ]
-    texts = [
-        f'{report["images"]} images, {report["annotations"]} annotations: '
-        f'{report["objects"]} usable objects of {len(shown)} classes.',
-        _table(head, rows) if rows else 'Nothing is wrong.',
-        _table(('class', 'objects', NOT_REACHED), shown[:MAX_CLASSES]),
-        *_boxes_text(report),
-    ]
-    return '\n\n'.join(texts)
+    return _table(head, rows) if rows else 'Nothing is wrong.'
 
 
 def _boxes_text(report: dict[str, Any]) -> list[str]:
