@@ -50,12 +50,14 @@ class SettingError(ValueError):
 
     Args:
         message: One line: the setting, its value, what is allowed, the remedy.
-        paths: The dotted paths of the settings that the message is about.
+        paths: The dotted paths of the settings that the message is about;
+            none given: the path that the message begins with.
     """
 
     def __init__(self, message: str, paths: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.paths = tuple(paths)
+        first = re.match(r'[A-Za-z_][\w.]*(?=[= ])', message)
+        self.paths = tuple(paths) or ((first[0],) if first else ())
 
 
 @contextmanager

@@ -13,7 +13,12 @@ from mmengine.device import get_device
 from PIL import Image
 
 from fbnetv3_mmdet.data import DigitScenes
-from fbnetv3_mmdet.training.settings import check_settings, named_errors
+from fbnetv3_mmdet.errors import SettingError
+from fbnetv3_mmdet.training.settings import (
+    check_settings,
+    find_faults,
+    named_errors,
+)
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 CONFIGS = sorted(FOLDER.glob('*.py'))
@@ -51,8 +56,9 @@ def changed(options):
 
 
 def message_of(cfg, splits=('train', 'val', 'test')):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(SettingError) as caught:
         check_settings(cfg, splits)
+    assert caught.value.paths
     message = str(caught.value)
     assert '\n' not in message
     return message
@@ -838,3 +844,28 @@ def test_unknown_types_are_left_to_the_registry(root):
     cfg.train_dataloader.dataset.type = 'NoSuchDataset'
     cfg.model.backbone.type = 'NoSuchBackbone'
     check_settings(cfg)
+
+
+def test_all_faults_are_found_at_once_with_their_paths():
+    cfg = changed(
+        {
+            'model.norm_cfg.type': 'LN',
+            'model.test_cfg.rpn.max_per_img': 'six',
+            'model.train_cfg.rpn.assigner.neg_iou_thr': 0.9,
+            'optim_wrapper.optimizer.lr': -1,
+            'train_dataloader.batch_size': 0,
+        }
+    )
+    faults = find_faults(cfg, ('train',))
+    assert {path for fault in faults for path in fault.paths} == {
+        'model.norm_cfg',
+        'model.test_cfg.rpn.max_per_img',
+        'model.train_cfg.rpn.assigner.neg_iou_thr',
+        'model.train_cfg.rpn.assigner.pos_iou_thr',
+        'optim_wrapper.optimizer.lr',
+        'train_dataloader.batch_size',
+    }
+
+
+def test_a_good_config_has_no_faults():
+    assert find_faults(changed({}), ('train', 'val')) == []

@@ -8,10 +8,12 @@ tests. What is wrong for code that the rules do not know is named when it
 fails to be built, in :func:`named_errors`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from mmengine.config import Config
 
+from ...errors import SettingError
 from ...models.detector import share_settings
 from .building import named_errors
 from .data import check_split
@@ -42,9 +44,9 @@ from .training import (
     check_thresholds,
     check_workers,
 )
-from .values import check_values
+from .values import check_values, value_faults
 
-__all__ = ['check_settings', 'named_errors']
+__all__ = ['check_settings', 'find_faults', 'named_errors']
 
 # Later rules rely on what the first ones have accepted.
 RULES = (
@@ -103,12 +105,51 @@ def check_settings(
         they are.
 
     Raises:
-        ValueError: A setting is wrong, or an annotation file broken.
+        SettingError: A setting is wrong, or an annotation file broken.
     """
     settings = cfg.to_dict()
-    for rule in RULES + (TRAINING_RULES if 'train' in splits else ()):
+    for rule in _rules(splits):
         rule(settings)
-    shared = settings | dict(model=share_settings(settings['model']))
+    shared = _shared(settings)
     for rule in PART_RULES:
         rule(shared)
     return sum((check_split(settings, split) for split in splits), [])
+
+
+def find_faults(
+    cfg: Config, splits: Sequence[str] = ('train', 'val', 'test')
+) -> list[SettingError]:
+    """Return all that is wrong with the settings, each with its paths.
+
+    A rule tells of the first fault that it finds, but for values, of which
+    each is told.
+
+    Args:
+        cfg (Config): A resolved config; it is not changed.
+        splits (Sequence[str]): As :func:`check_settings` takes it.
+    """
+    settings = cfg.to_dict()
+    faults = list(value_faults(settings))
+    rules = [partial(rule, settings) for rule in _rules(splits)]
+    rules += [lambda r=rule: r(_shared(settings)) for rule in PART_RULES]
+    rules += [partial(check_split, settings, split) for split in splits]
+    for rule in rules:
+        try:
+            rule()
+        except SettingError as fault:
+            if str(fault) not in map(str, faults):
+                faults.append(fault)
+        except Exception as error:
+            if isinstance(error, ValueError):
+                faults.append(SettingError(str(error)))
+            elif not faults:  # it relies on what others have found wrong
+                raise
+    return faults
+
+
+def _rules(splits: Sequence[str]) -> tuple[Callable[[Mapping], None], ...]:
+    return RULES + (TRAINING_RULES if 'train' in splits else ())
+
+
+def _shared(settings: Mapping) -> dict:
+    return settings | dict(model=share_settings(settings['model']))

@@ -11,7 +11,14 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import build_from_cfg
 
-from ...errors import as_report, frames, is_loop, is_users_bug, text_of
+from ...errors import (
+    SettingError,
+    as_report,
+    frames,
+    is_loop,
+    is_users_bug,
+    text_of,
+)
 from .paths import as_list, find_dicts
 
 # What settings of a wrong type, range or combination raise in code that does
@@ -47,7 +54,7 @@ def named_errors(cfg: Config | Mapping) -> Iterator[None]:
         built = list(_built(error))
         if not built or is_users_bug(error):
             raise
-        raise ValueError(_describe(settings, built, error)) from error
+        raise SettingError(_describe(settings, built, error)) from error
 
 
 def _built(error: Exception) -> Iterator[Any]:

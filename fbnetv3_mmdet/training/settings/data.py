@@ -16,6 +16,7 @@ from fbnetv3_runtime import read_metadata
 from ...data import DigitScenes
 from ...data.annotations import Rules
 from ...data.datasets import leaves
+from ...errors import SettingError
 from .classes import defaults_of, find_class
 from .coco import Contents, describe, read_contents, training_rules
 from .paths import as_list, find_dicts, get_setting
@@ -84,7 +85,7 @@ def read_classes(
     """Return the names of a dataset's classes, None where it has none."""
     metainfo = dataset.get('metainfo')
     if not isinstance(metainfo, Mapping | None):
-        raise ValueError(
+        raise SettingError(
             f'{path}.metainfo={metainfo!r} must be a dict; write '
             "metainfo=dict(classes=('first', 'second'))"
         )
@@ -99,7 +100,7 @@ def read_classes(
         or not names
         or (len(set(names)) < len(names))
     ):
-        raise ValueError(
+        raise SettingError(
             f'{path}.metainfo.classes={classes!r} must be a list of names, '
             "each once; write one class as classes=('name', )"
         )
@@ -115,7 +116,7 @@ def _check_heads(cfg: Mapping, path: str, classes: list[str]) -> None:
             settings = (defaults_of(kind) if kind else {}) | head
             number = settings.get('num_classes', len(classes))
             if number not in (len(classes), Parameter.empty):
-                raise ValueError(
+                raise SettingError(
                     f'{head_path}.num_classes={number!r} does not fit the '
                     f'{len(classes)} classes of {path}, '
                     f'{reprlib.repr(classes)}; set {head_path}.num_classes='
@@ -129,7 +130,7 @@ def _check_exported(cfg: Mapping, path: str, classes: list[str]) -> None:
         file = get_setting(cfg, 'model.model')
         names = read_metadata(file)['classes']
         if names != classes:
-            raise ValueError(
+            raise SettingError(
                 f'model.model={file!r} detects {reprlib.repr(names)}, and '
                 f'{path} has the classes {reprlib.repr(classes)}; give the '
                 'config that the file was exported from'
@@ -148,7 +149,7 @@ def _has_coco_file(kind: type[BaseDataset]) -> bool:
 
 def _locate(path: str, key: str, dataset: Mapping, value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(
+        raise SettingError(
             f'{path}.{key}={value!r} must be a path, relative to '
             f'{path}.data_root; give one'
         )
@@ -161,7 +162,7 @@ def _read(
     try:
         return read_contents(file, rules, is_labelled)
     except ValueError as error:
-        raise ValueError(f'{setting}={error}') from error
+        raise SettingError(f'{setting}={error}') from error
 
 
 def _test_rules(cfg: Mapping, split: str) -> Rules:
@@ -181,13 +182,13 @@ def _check_categories(
     found = [name for name in contents.classes if name in classes]
     missing = [name for name in classes if name not in found]
     if missing:
-        raise ValueError(
+        raise SettingError(
             f'{path}.metainfo.classes={classes!r}: {missing} are not '
             f'categories of {file!r}, which are {list(contents.classes)}; '
             'correct the names or leave them out'
         )
     if found != classes:
-        raise ValueError(
+        raise SettingError(
             f'{path}.metainfo.classes={classes!r} is not in the order of the '
             f'categories of {file!r}, which labels follow; write '
             f'classes={found!r}'
@@ -207,7 +208,7 @@ def _check_boxes(
     path: str, file: str, classes: list[str], contents: Contents
 ) -> None:
     if not contents.usable.intersection(classes):
-        raise ValueError(
+        raise SettingError(
             f'{path}.ann_file={file!r}: none of its '
             f'{contents.num_annotations} annotations has a usable box of '
             f'{path}.metainfo.classes; a box is [x, y, width, height] in '
@@ -230,7 +231,7 @@ def _check_images(path: str, dataset: Mapping, contents: Contents) -> None:
         fault = f'has no {contents.files[0]!r} nor other images of ann_file'
     else:
         return
-    raise ValueError(
+    raise SettingError(
         f'{path}.data_prefix.img={folder!r} {fault}; give the folder that '
         'the file names in ann_file start from, relative to data_root'
     )

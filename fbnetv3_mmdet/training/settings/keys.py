@@ -118,7 +118,7 @@ def check_names(cfg: Mapping) -> None:
         # a variable of such a name may have been used up
         if place and cfg[name] != get_setting(cfg, place):
             more = ', and resume=True' if name == 'resume_from' else ''
-            raise ValueError(
+            raise SettingError(
                 f'{name}={reprlib.repr(cfg[name])} is read by nothing since '
                 f'MMDetection 3; set {place} in its place{more}'
             )
@@ -127,7 +127,7 @@ def check_names(cfg: Mapping) -> None:
             close = difflib.get_close_matches(name, SETTINGS, 1, cutoff=0.9)
             for meant in (swapped + close)[:1]:
                 value = reprlib.repr(cfg[name])
-                raise ValueError(
+                raise SettingError(
                     f'{name}={value} is read by nothing; did you mean '
                     f'{meant!r}? Correct it, or give a variable of '
                     'your own a name that looks less like it'
@@ -174,7 +174,7 @@ def refuse_unknown(
         if key not in (*known, 'type', '_scope_'):
             close = difflib.get_close_matches(str(key), known, 1)
             advice = f'did you mean {close[0]!r}? ' if close else ''
-            raise ValueError(
+            raise SettingError(
                 f'{path}.{key}={value!r} is no setting of {reader}; '
                 f'{advice}choose one of {sorted(known)}, or remove it'
             )

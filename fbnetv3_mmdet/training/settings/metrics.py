@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from mmdet.evaluation import CocoMetric
 
+from ...errors import SettingError
 from .classes import defaults_of, find_class
 from .data import find_datasets, read_classes
 from .paths import as_list, find_dicts, get_setting
@@ -36,7 +37,7 @@ def check_save_best(cfg: Mapping) -> None:
     known = [name for m in metrics for name in _results(m, classes)]
     for name in as_list(value):
         if name not in (None, 'auto', *known):
-            raise ValueError(
+            raise SettingError(
                 f'{path}={value!r}: {name!r} is no result of val_evaluator, '
                 f"which are {known}; choose one, or 'auto' or None"
             )

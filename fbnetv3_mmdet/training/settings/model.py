@@ -14,6 +14,7 @@ from ...archs import (
     trunk_channels,
     trunk_features,
 )
+from ...errors import SettingError
 from ...models import (
     FBNetV3,
     FBNetV3MaskHead,
@@ -45,7 +46,7 @@ _NECKS = (
 def check_model(cfg: Mapping) -> None:
     """There is a model; a config that inherits nothing has none."""
     if not isinstance(cfg.get('model'), Mapping):
-        raise ValueError(
+        raise SettingError(
             f'model={cfg.get("model")!r} must be a dict with the type and '
             'the parts of a detector; inherit a config that has one, by '
             '_base_'
@@ -57,7 +58,7 @@ def check_parts(cfg: Mapping) -> None:
     try:
         shared = dict(model=share_settings(cfg['model']))
     except ValueError as error:
-        raise ValueError(f'model.{error}') from error
+        raise SettingError(f'model.{error}') from error
     for path, kind, part in _parts(shared):
         refuse_unknown(path, part, defaults_of(kind), kind.__name__)
         try:
@@ -65,7 +66,9 @@ def check_parts(cfg: Mapping) -> None:
             with named_errors(shared), torch.device('meta'):
                 MODELS.build(copy.deepcopy(part))
         except ValueError as error:
-            raise ValueError(_at_its_source(str(error), path, cfg)) from error
+            raise SettingError(
+                _at_its_source(str(error), path, cfg)
+            ) from error
 
 
 def _at_its_source(message: str, path: str, cfg: Mapping) -> str:
@@ -89,7 +92,7 @@ def check_one_arch(cfg: Mapping) -> None:
         for path, part in parts[1:]:
             first, reference = parts[0][0], parts[0][1][key]
             if same(part[key]) != same(reference):
-                raise ValueError(
+                raise SettingError(
                     f'{path}.{key}={part[key]!r} differs from '
                     f'{first}.{key}={reference!r}; give '
                     f'{", ".join(place for place, _ in parts)} the same '
@@ -111,7 +114,7 @@ def check_strides(cfg: Mapping) -> None:
         given = [as_list(stride)[0] for stride in as_list(value)]
         wanted = strides if whole else strides[: len(given)]
         if levels and value is not None and given != wanted:
-            raise ValueError(
+            raise SettingError(
                 f'{path}={value!r} does not fit model.backbone.out_indices='
                 f'{out_indices!r}, features of strides {strides}; '
                 'set these strides, or other out_indices'
@@ -136,7 +139,7 @@ def check_channels(cfg: Mapping) -> None:
             given = given[:1]
         wanted = value or trunk_channels(settings['arch'], settings['width'])
         if any(channels != wanted for channels in given):
-            raise ValueError(
+            raise SettingError(
                 f'{path}.in_channels={value!r}, which means {wanted}, does '
                 f'not fit {source}, of {given} channels; set '
                 f'{path}.in_channels={given[0]}, or change the other'
@@ -152,7 +155,7 @@ def check_neck(cfg: Mapping) -> None:
     out_indices, levels = _backbone_features(cfg)
     channels = [channels for _, channels in levels]
     if levels and value is not None and as_list(value) != channels:
-        raise ValueError(
+        raise SettingError(
             f'{path}.in_channels={value!r} does not fit model.backbone.'
             f'out_indices={out_indices!r}, features of {channels} channels; '
             f'set {path}.in_channels={channels}, or other out_indices'
@@ -178,7 +181,7 @@ def check_box_head(cfg: Mapping) -> None:
     ):
         value = head.get(key, default)
         if value not in wanted:
-            raise ValueError(
+            raise SettingError(
                 f'{path}.{key}={value!r} does not fit '
                 f'model.roi_head.shared_head, which gives {channels} channels '
                 f'of 1x1 cells; set {path}.{key}={wanted[0]!r}'

@@ -26,11 +26,12 @@ def check_thresholds(cfg: Mapping) -> None:
             lower, upper = assigner['neg_iou_thr'], assigner['pos_iou_thr']
             bounds = [0, *as_list(lower), upper, 1]
             if not all(map(is_number, bounds)) or bounds != sorted(bounds):
-                raise ValueError(
+                raise SettingError(
                     f'{path}.neg_iou_thr={lower!r} and {path}.pos_iou_thr='
                     f'{upper!r} must be numbers with 0 <= lower <= upper <= '
                     '1, a box between them being ignored; usual are 0.3 and '
-                    '0.7 for rpn, 0.5 and 0.5 for rcnn'
+                    '0.7 for rpn, 0.5 and 0.5 for rcnn',
+                    [f'{path}.neg_iou_thr', f'{path}.pos_iou_thr'],
                 )
 
 
@@ -42,7 +43,7 @@ def check_proposals(cfg: Mapping) -> None:
         before = get_setting(cfg, f'{path}.nms_pre') or -1
         after = get_setting(cfg, f'{path}.max_per_img') or 0
         if 0 < before * levels < after:  # -1: all of them
-            raise ValueError(
+            raise SettingError(
                 f'{path}.max_per_img={after}, the proposals after NMS, is '
                 f'more than there are before, {path}.nms_pre={before} from '
                 f'each of {levels} feature level(s); lower max_per_img or '
@@ -56,7 +57,7 @@ def check_workers(cfg: Mapping) -> None:
         loader = cfg.get(f'{split}_dataloader') or {}
         for key in ('persistent_workers', 'prefetch_factor', 'timeout'):
             if loader.get(key) and not loader.get('num_workers'):
-                raise ValueError(
+                raise SettingError(
                     f'{split}_dataloader.{key}={loader[key]!r} needs '
                     f'{split}_dataloader.num_workers of at least 1; set that, '
                     f'or leave {key} out'
@@ -72,7 +73,7 @@ def check_hooks(cfg: Mapping) -> None:
     for path, hook in hooks.items():
         left_out = hook is None and path.startswith('default_hooks.')
         if not isinstance(hook, (Mapping, Hook)) and not left_out:
-            raise ValueError(
+            raise SettingError(
                 f'{path}={hook!r} must be a dict with a type, or None in '
                 'default_hooks to leave that hook out'
             )
@@ -88,7 +89,7 @@ def check_rpn_targets(cfg: Mapping) -> None:
         and sampler.get('type') == 'RandomSampler'
         and sampler.get(key, True)
     ):
-        raise ValueError(
+        raise SettingError(
             f'{path}.{key}={sampler.get(key, True)!r} is for regions, not for '
             f'anchors; set {path}.{key}=False'
         )
@@ -98,7 +99,7 @@ def check_seed(cfg: Mapping) -> None:
     """MMEngine takes no ``randomness`` without a seed."""
     value = cfg.get('randomness')
     if value is not None and 'seed' not in value:
-        raise ValueError(
+        raise SettingError(
             f'randomness={value!r} has no seed; add seed=None for one that '
             'is drawn, or a number'
         )
@@ -151,7 +152,7 @@ def check_optimizer(cfg: Mapping) -> None:
     if kind is not None and find_code(kind) is None:
         close = difflib.get_close_matches(kind, OPTIMIZERS.module_dict, 1)
         advice = f'did you mean {close[0]!r}? ' if close else ''
-        raise ValueError(
+        raise SettingError(
             f'{path}={kind!r} is no registered optimizer; {advice}give '
             "torch's name of one, or register it"
         )
@@ -174,7 +175,7 @@ def check_amp(cfg: Mapping) -> None:
     path = 'optim_wrapper.type'
     kind, device = get_setting(cfg, path), get_device()
     if kind == 'AmpOptimWrapper' and device in ('cpu', 'mps'):
-        raise ValueError(
+        raise SettingError(
             f'{path}={kind!r}, which --amp sets, does not run on this '
             f"machine's {device!r}, only on CUDA, NPU, MLU and MUSA devices; "
             "leave --amp out, or set it to 'OptimWrapper'"
@@ -194,7 +195,7 @@ def _check_checkpoint(path: str, value: Any) -> None:
             or (scheme == 'd2go' and name in ZOO)
         ):
             return
-    raise ValueError(
+    raise SettingError(
         f'{path}={value!r} is not a file; give the path or the URL of a '
         'checkpoint, d2go:// and a name of its model zoo, or None to start '
         'from random weights'

@@ -1,8 +1,9 @@
 """Rules for single settings: each against the kind that the table gives."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from ...errors import SettingError
 from .classes import find_class, names_code
 from .kinds import Kind
 from .paths import find_dicts, join
@@ -11,15 +12,22 @@ from .table import AT_PLACE, OF_TYPE
 
 def check_values(cfg: Mapping) -> None:
     """Settings have values of the kinds that the table gives."""
+    for fault in value_faults(cfg):
+        raise fault
+
+
+def value_faults(cfg: Mapping) -> Iterator[SettingError]:
+    """Yield an error for each value that is not of its kind."""
     for path, node in find_dicts(cfg, ''):
         if not names_code(node.get('type')):
-            raise ValueError(
+            yield SettingError(
                 f'{path}.type={node["type"]!r} must be a name; give that of '
                 'a registered class or function'
             )
+            continue
         for key, kind in _kinds(path, node).items():
             if key in node and not kind.accepts(node[key]):
-                raise ValueError(
+                yield SettingError(
                     f'{join(path, key)}={node[key]!r} must be {kind.words}; '
                     'give one'
                 )
