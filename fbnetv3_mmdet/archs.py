@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 OPS = ('conv', 'ir', 'ir_se', 'conv_hs', 'mb', 'mb_se')
 PARTS = ('rpn', 'bbox', 'mask', 'kpts')
 MAX_FILE = 1 << 20  # bytes, of a JSON file of rows
+MAX_BLOCKS = 1000  # of an architecture; the largest of the table has 66
 
 
 class Row(NamedTuple):
@@ -369,16 +371,20 @@ def _arch_from_file(path: str) -> Arch:
     """Read rows from a JSON file, which may be of anybody's."""
     try:
         with open(path, 'rb') as file:
-            data = json.loads(file.read(MAX_FILE + 1)[:MAX_FILE])
+            content = file.read(MAX_FILE + 1)
+        if len(content) > MAX_FILE:
+            raise ValueError(f'it has more than {MAX_FILE} bytes')
+        data = json.loads(content)
         if not isinstance(data, Mapping):
             raise ValueError(f'it holds a {type(data).__name__}, no object')
+        return _arch_from_dict(data)
     except (OSError, ValueError, RecursionError) as error:
+        reason = textwrap.shorten(str(error), 400, placeholder=' ...')
         raise ValueError(
-            f'arch={path!r} is no readable JSON file of rows: {error}; give '
+            f'arch={path!r} is no readable JSON file of rows: {reason}; give '
             'the path of one, from where the command is run, with the keys '
             f'{list(Arch._fields)}'
         ) from error
-    return _arch_from_dict(data)
 
 
 def _arch_from_dict(data: Mapping[str, Any]) -> Arch:
@@ -386,9 +392,9 @@ def _arch_from_dict(data: Mapping[str, Any]) -> Arch:
     missing = {'trunk'} - set(data)
     if unknown or missing:
         raise ValueError(
-            f'arch={dict(data)!r}: unknown keys {sorted(unknown)}, missing '
-            f'keys {sorted(missing)}; allowed are {list(Arch._fields)}, of '
-            "which 'trunk' is required"
+            f'arch={dict(data)!r}: unknown keys {sorted(unknown, key=str)}, '
+            f'missing keys {sorted(missing)}; allowed are '
+            f"{list(Arch._fields)}, of which 'trunk' is required"
         )
     trunk = data['trunk']
     if not _is_list(trunk) or not trunk:
@@ -400,6 +406,13 @@ def _arch_from_dict(data: Mapping[str, Any]) -> Arch:
         _rows(stage, f'trunk[{i}]') for i, stage in enumerate(trunk)
     )
     heads = {part: _rows(data[part], part) for part in PARTS if data.get(part)}
+    parts = *stages, *heads.values()
+    blocks = sum(row.repeats for rows in parts for row in rows)
+    if blocks > MAX_BLOCKS:
+        raise ValueError(
+            f'arch has {blocks} blocks, the sum of all repeats; at most '
+            f'{MAX_BLOCKS} are allowed'
+        )
     return Arch(trunk=stages, **heads)
 
 

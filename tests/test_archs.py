@@ -80,6 +80,12 @@ def test_bad_rows_are_named(change, message):
         get_arch({**TINY, **change})
 
 
+def test_blocks_are_limited():
+    # a search's typo or a hostile file would build them for ever
+    with pytest.raises(ValueError, match='arch has 1000000004 blocks.* 1000'):
+        get_arch({**TINY, 'rpn': [('ir', 3, 8, 1, 1_000_000_000, 1)]})
+
+
 def test_missing_trunk_is_named():
     with pytest.raises(ValueError, match="missing keys .*'trunk'"):
         get_arch(dict(rpn=TINY['rpn']))
@@ -99,15 +105,23 @@ def test_rows_in_a_file_are_those_of_a_dict(tmp_path):
 
 @pytest.mark.parametrize(
     'content',
-    ['', '[]', '7', '{"trunk": []', '[' * 100_000, '{"trunk": [[1]]}'],
-    ids=range(6),
+    [
+        *('', '[]', '7', '{"trunk": []', '[' * 100_000, '{"trunk": [[1]]}'),
+        '{"trunk": []}' + ' ' * (1 << 20),
+        json.dumps({'trunk': [], 'x' * 100_000: 0}),
+        json.dumps(dict(trunk=[[[0] * 100_000]])),
+    ],
+    ids=range(9),
 )
 def test_a_file_without_rows_is_named(content, tmp_path):
     path = tmp_path / 'mine.json'
     path.write_text(content)
-    with pytest.raises(ValueError, match='arch') as caught:
+    with pytest.raises(
+        ValueError, match='mine.json.* is no readable'
+    ) as caught:
         get_arch(str(path))
-    assert '\n' not in str(caught.value)
+    message = str(caught.value)
+    assert '\n' not in message and len(message) < 1000
 
 
 def test_a_missing_file_is_named():

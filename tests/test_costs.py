@@ -1,7 +1,9 @@
 """costs: closed forms against PyTorch's counter and the reference."""
 
+import csv
 import json
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +15,9 @@ from fbnetv3_mmdet.models.layers import build_stage
 
 pytestmark = pytest.mark.same_on_upstream
 
+PARAMS = Path(__file__).parent / 'data/arch_params.tsv'  # D2Go's, measured
 BN = dict(type='BN')
+SCALED = ('FBNetV3_A', 'default_dsmask', 'fbnetv3_b')
 
 
 @cache
@@ -27,8 +31,10 @@ def counted(rows, shape, width):
     return params, counter.get_total_flops() // 2
 
 
-@pytest.mark.parametrize('width', [1.0, 0.75])
-@pytest.mark.parametrize('name', ARCHS)
+@pytest.mark.parametrize(
+    ('name', 'width'),
+    [*((name, 1.0) for name in ARCHS), *((name, 0.75) for name in SCALED)],
+)
 def test_each_part_costs_what_pytorch_counts(name, width):
     arch = ARCHS[name]
     height, width_px = 75, 110  # which strides do not divide
@@ -51,6 +57,31 @@ def test_each_part_costs_what_pytorch_counts(name, width):
         if getattr(arch, part):
             expected[part] = counted(getattr(arch, part), shape, width)
     assert found == expected
+
+
+def test_parameters_are_d2gos():
+    measured, found = {}, {}
+    with PARAMS.open() as file:
+        _, *rows = csv.reader(file, 'excel-tab')
+    for name, part, _, params, _ in rows:
+        measured.setdefault(name, {})[part] = int(params)
+    for name in measured:
+        pyramid = dict(in_channels=128) if name.endswith('_fpn') else {}
+        parts = costs(name, **pyramid)
+        found[name] = {part: cost.params for part, cost in parts.items()}
+    assert found == measured
+    assert ARCHS.keys() - measured == {f'fbnetv3_{x}' for x in 'bdg'}  # timm's
+
+
+def test_macs_of_keypoint_blocks_equal_hand_arithmetic():
+    # cells of the maps: 6 x 6, then 3 x 3, 6 x 6 and 12 x 12
+    blocks = [
+        (112 * 448) * 36 + (448 * 9) * 9 + (448 * 128) * 9,
+        2 * ((128 * 768) * 9 + (768 * 9) * 9 + (768 * 128) * 9),
+        (128 * 768) * 9 + (768 * 9) * 36 + (768 * 128) * 36,
+        (128 * 384) * 36 + (384 * 9) * 144 + (384 * 64) * 144,
+    ]
+    assert costs('FBNetV3_A_dsmask')['kpts'].macs == 30 * sum(blocks)
 
 
 def test_a_whole_detector_costs_what_d2go_says():

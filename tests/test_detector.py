@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
+from mmengine.runner import load_checkpoint
+from test_configs import DEFAULT, total_loss
 from torch import nn
 
+from fbnetv3_mmdet.checkpoints import load_safely, to_d2go
 from fbnetv3_mmdet.models.detector import share_settings
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'fbnetv3'
-DEFAULT = CONFIGS / 'faster-rcnn_fbnetv3-a-dsmask-c4_8xb4-540k_coco.py'
 FPN = CONFIGS / 'faster-rcnn_fbnetv3-g-fpn_8xb4-450k_coco.py'
 MASKS = CONFIGS / 'mask-rcnn_fbnetv3-a-dsmask-c4_8xb4-540k_coco.py'
 
@@ -44,6 +47,39 @@ def test_one_width_reaches_every_part():
     assert model.backbone.stage3[-1].pwl.conv.out_channels == 56  # of 112
     assert model.rpn_head.in_channels == 56
     assert model.roi_head.shared_head.out_channels == 80  # of 160
+
+
+def test_a_variant_is_six_lines_of_config(tmp_path):
+    trained = build(DEFAULT, arch='FBNetV3_A')  # with another norm
+    torch.save(dict(model=to_d2go(trained.state_dict())), tmp_path / 'a.pth')
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        f"""_base_ = {str(DEFAULT)!r}
+load_from = 'd2go://{tmp_path}/a.pth'
+model = dict(arch='FBNetV3_A', norm_cfg=dict(type='GN', num_groups=8),
+    backbone=dict(frozen_stages=2),
+    roi_head=dict(bbox_roi_extractor=dict(output_size=8)),
+    test_cfg=dict(rpn=dict(max_per_img=50)))"""
+    )
+    cfg = Config.fromfile(path)
+    model = MODELS.build(cfg.model).train()
+    load_safely()
+    load_checkpoint(model, cfg.load_from, strict=True)
+    first, second = model.backbone.stage0[0], trained.backbone.stage0[0]
+    assert torch.equal(first.conv.weight, second.conv.weight)
+    assert model.rpn_head.test_cfg.max_per_img == 50
+    shapes = []
+    model.roi_head.shared_head.register_forward_pre_hook(
+        lambda head, args: shapes.append(args[0].shape[1:])
+    )
+    total_loss(model, 80).backward()
+    assert shapes == [(112, 8, 8)]
+    learning = {
+        name.split('.')[1]
+        for name, param in model.backbone.named_parameters('backbone')
+        if param.grad is not None
+    }
+    assert learning == {'stage2', 'stage3'}
 
 
 def test_a_neck_gets_the_channels_of_its_architecture():

@@ -1,36 +1,12 @@
-"""Blocks: sizes, the reference's figures, and inputs solved by hand."""
-
-import csv
-from pathlib import Path
+"""Blocks: sizes, initial weights, and inputs solved by hand."""
 
 import pytest
 import torch
 
-from fbnetv3_mmdet.archs import (
-    ARCHS,
-    PARTS,
-    Row,
-    make_divisible,
-    scale_channels,
-)
+from fbnetv3_mmdet.archs import Row, make_divisible, scale_channels
 from fbnetv3_mmdet.models.layers import InvertedResidual, build_stage
 
 BN = dict(type='BN')
-PARAMS = Path(__file__).parent / 'data/arch_params.tsv'
-
-
-def num_params(module):
-    return sum(p.numel() for p in module.parameters())
-
-
-def measured_heads():
-    with PARAMS.open() as file:
-        rows = list(csv.reader(file, delimiter='\t'))[1:]
-    return [
-        (arch, part, int(channels), int(params), int(out))
-        for arch, part, channels, params, out in rows
-        if part != 'trunk'
-    ]
 
 
 @pytest.mark.parametrize(
@@ -46,25 +22,6 @@ def test_width_scales_like_the_keypoint_config():
     scaled = [scale_channels(c, 0.75) for c in (16, 32, 40, 72, 112, 160)]
     assert scaled == [16, 24, 32, 56, 88, 120]
     assert scale_channels(84, 1) == 84  # D2Go rounds only where it scales
-
-
-def test_every_head_of_the_table_is_measured():
-    having = {
-        (name, part)
-        for name, arch in ARCHS.items()
-        for part in PARTS
-        if getattr(arch, part)
-    }
-    assert having == {head[:2] for head in measured_heads()}
-
-
-@pytest.mark.parametrize(
-    ('arch', 'part', 'channels', 'params', 'out'), measured_heads()
-)
-def test_head_matches_d2go(arch, part, channels, params, out):
-    stage = build_stage(getattr(ARCHS[arch], part), channels, BN)
-    assert num_params(stage) == params
-    assert stage[-1].pwl.out_channels == out
 
 
 def test_block_without_expansion_is_linear_and_skips():
@@ -124,7 +81,7 @@ def test_checkpointing_changes_neither_gradients_nor_statistics(kind):
 def test_groups_that_do_not_divide_name_the_layer():
     rows = (Row('ir', 3, 20, 1, 1, 2),)
     norm_cfg = dict(type='GN', num_groups=8)
-    with pytest.raises(ValueError, match=r'stage1\.0\.pwl: its 20 channels'):
+    with pytest.raises(ValueError, match=r'20 channels .*\(in stage1\.0\)'):
         build_stage(rows, 8, norm_cfg, name='stage1')
 
 

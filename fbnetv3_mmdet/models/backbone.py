@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..archs import Arch, get_arch, scale_channels
 from .layers import build_stage
-from .norms import freeze, set_norm_eval
+from .norms import BN, freeze, set_norm_eval
 
 
 @MODELS.register_module()
@@ -47,7 +47,7 @@ class FBNetV3(BaseModule):
         arch: str | Mapping | Arch = 'FBNetV3_A_dsmask',
         out_indices: Sequence[int] = (3,),
         frozen_stages: int = 0,
-        norm_cfg: dict = dict(type='BN'),  # noqa: B006, never changed
+        norm_cfg: dict = BN,
         norm_eval: bool = False,
         with_cp: bool = False,
         width: float = 1.0,

@@ -74,7 +74,6 @@ class InvertedResidual(nn.Module):
         expand (int): Hidden channels / input channels.
         norm_cfg (dict): Norm of the convolutions.
         with_cp (bool): Recompute the block in backward to save memory.
-        name (str): What errors call this block.
 
     Shape:
         (N, in_channels, H, W) to (N, out_channels, H', W') with
@@ -93,7 +92,6 @@ class InvertedResidual(nn.Module):
         expand: int,
         norm_cfg: dict,
         with_cp: bool = False,
-        name: str = 'block',
     ) -> None:
         super().__init__()
         style = STYLES[op.removesuffix('_se')]
@@ -103,16 +101,13 @@ class InvertedResidual(nn.Module):
         self.residual = in_channels == out_channels and stride == 1
         self.pw = None
         if hidden != in_channels:
-            self.pw = _conv(
-                in_channels, hidden, 1, norm_cfg, style.act_cfg, f'{name}.pw'
-            )
+            self.pw = _conv(in_channels, hidden, 1, norm_cfg, style.act_cfg)
         self.dw = _conv(
             hidden,
             hidden,
             kernel,
             norm_cfg if style.dw_norm else None,
             style.act_cfg if style.dw_norm else None,
-            f'{name}.dw',
             stride=max(stride, 1),
             groups=hidden,
             bias=False,
@@ -121,9 +116,7 @@ class InvertedResidual(nn.Module):
         if op.endswith('_se'):
             squeezed = hidden / (4 * expand if style.thin_se else 4)
             self.se = SqueezeExcite(hidden, make_divisible(squeezed), style)
-        self.pwl = _conv(
-            hidden, out_channels, 1, norm_cfg, None, f'{name}.pwl'
-        )
+        self.pwl = _conv(hidden, out_channels, 1, norm_cfg, None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block."""
@@ -155,11 +148,10 @@ def _conv(
     kernel: int,
     norm_cfg: dict | None,
     act_cfg: dict | None,
-    name: str,
     **kwargs,
 ) -> ConvModule:
     if norm_cfg is not None:
-        check_norm_cfg(norm_cfg, out_channels, name)
+        check_norm_cfg(norm_cfg, out_channels)
     return ConvModule(
         in_channels,
         out_channels,
@@ -178,7 +170,6 @@ def build_conv(
     kernel: int,
     stride: int,
     norm_cfg: dict,
-    name: str,
 ) -> ConvModule:
     """Build a plain convolution with norm and activation."""
     bias = op == 'conv'  # D2Go's, which mmcv calls unnecessary before a norm
@@ -186,7 +177,7 @@ def build_conv(
     shape = in_channels, out_channels, kernel
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Unnecessary conv bias')
-        return _conv(*shape, norm_cfg, act_cfg, name, stride=stride, bias=bias)
+        return _conv(*shape, norm_cfg, act_cfg, stride=stride, bias=bias)
 
 
 def build_stage(
@@ -214,16 +205,20 @@ def build_stage(
     for row in rows:
         out_channels = scale_channels(row.channels, width)
         for repeat in range(row.repeats):
-            place = f'{name}.{len(blocks)}'
             stride = row.stride if repeat == 0 else 1
             shape = in_channels, out_channels, row.op, row.kernel, stride
-            block: nn.Module
-            if row.op.startswith('conv'):
-                block = build_conv(*shape, norm_cfg, place)
-            else:
-                block = InvertedResidual(
-                    *shape, row.expand, norm_cfg, with_cp, place
-                )
-            blocks.append(block)
+            try:
+                blocks.append(_block(shape, row.expand, norm_cfg, with_cp))
+            except ValueError as error:
+                place = f'{name}.{len(blocks)}'
+                raise ValueError(f'{error} (in {place})') from error
             in_channels = out_channels
     return Sequential(*blocks)
+
+
+def _block(
+    shape: tuple, expand: int, norm_cfg: dict, with_cp: bool
+) -> nn.Module:
+    if shape[2].startswith('conv'):
+        return build_conv(*shape, norm_cfg)
+    return InvertedResidual(*shape, expand, norm_cfg, with_cp)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..archs import Arch, head_rows, scale_channels, trunk_channels
 from .layers import build_stage
+from .norms import BN
 
 
 @MODELS.register_module()
@@ -47,7 +48,7 @@ class FBNetV3MaskHead(FCNMaskHead):
         in_channels: int | None = None,
         num_classes: int = 80,
         width: float = 1.0,
-        norm_cfg: dict = dict(type='BN'),  # noqa: B006, never changed
+        norm_cfg: dict = BN,
         **kwargs,
     ) -> None:
         rows = head_rows(arch, 'mask')

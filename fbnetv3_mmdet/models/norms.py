@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 NORM_TYPES = ('BN', 'SyncBN', 'NaiveSyncBN', 'GN')
+BN = dict(type='BN')  # what modules take where nothing is said; never changed
 
 
 class _SumOverWorkers(torch.autograd.Function):
@@ -137,14 +138,13 @@ _NORM_CLASSES = (
 )
 
 
-def check_norm_cfg(norm_cfg: dict, channels: int, layer: str) -> None:
+def check_norm_cfg(norm_cfg: dict, channels: int) -> None:
     """Check that ``norm_cfg`` can normalise a layer.
 
     Args:
         norm_cfg (dict): Config whose ``type`` is one of ``NORM_TYPES`` or
             the class itself.
         channels (int): Channels of the layer.
-        layer (str): Name of the layer, for the message.
 
     Raises:
         ValueError: The type is missing or unknown; ``num_groups`` of GN is
@@ -163,13 +163,12 @@ def check_norm_cfg(norm_cfg: dict, channels: int, layer: str) -> None:
     if not isinstance(groups, int) or groups < 1:
         raise ValueError(
             f'norm_cfg={norm_cfg!r} needs num_groups, a positive integer '
-            f'that divides the {channels} channels of {layer}; {remedy}'
+            f'that divides the {channels} channels of the layer; {remedy}'
         )
     if channels % groups:
         raise ValueError(
-            f'norm_cfg={norm_cfg!r} does not fit {layer}: its {channels} '
-            f'channels do not split into num_groups={groups} equal groups; '
-            f'{remedy}'
+            f'norm_cfg={norm_cfg!r}: the {channels} channels of a layer do '
+            f'not split into num_groups={groups} equal groups; {remedy}'
         )
 
 

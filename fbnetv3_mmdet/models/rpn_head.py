@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..archs import Arch, head_rows, scale_channels, trunk_channels
 from ..mmcv_ops import load_kernels
 from .layers import build_stage
+from .norms import BN
 
 # In photographs and drawn scenes, 30 proposals were found among the best 32 to
 # 81 boxes.
@@ -50,7 +51,7 @@ class FBNetV3RPNHead(RPNHead):
         arch: str | Mapping | Arch = 'FBNetV3_A_dsmask',
         in_channels: int | None = None,
         width: float = 1.0,
-        norm_cfg: dict = dict(type='BN'),  # noqa: B006, never changed
+        norm_cfg: dict = BN,
         init_cfg: dict | None = None,
         **kwargs,
     ) -> None:

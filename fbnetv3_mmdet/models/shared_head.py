@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..archs import Arch, head_rows, scale_channels, trunk_channels
 from .layers import build_stage
-from .norms import freeze, set_norm_eval
+from .norms import BN, freeze, set_norm_eval
 
 
 @MODELS.register_module()
@@ -47,7 +47,7 @@ class FBNetV3SharedHead(BaseModule):
         arch: str | Mapping | Arch = 'FBNetV3_A_dsmask',
         in_channels: int | None = None,
         width: float = 1.0,
-        norm_cfg: dict = dict(type='BN'),  # noqa: B006, never changed
+        norm_cfg: dict = BN,
         norm_eval: bool = False,
         frozen: bool = False,
         with_cp: bool = False,
