@@ -11,6 +11,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ...checkpoints import load_safely
 from ...files import remove_parts
 from .atomic import NAME, AtomicLocalBackend
 from .finding import NOTE, find_newest
@@ -44,6 +45,7 @@ class DurableCheckpointHook(CheckpointHook):
 
     def before_run(self, runner: Runner) -> None:
         """Choose the checkpoint to resume from, which MMEngine reads next."""
+        load_safely()
         if runner._resume and runner._load_from is None:
             folder = self._folder(runner)
             chosen = [None]
