@@ -289,7 +289,8 @@ def get_arch(arch: str | Mapping[str, Any] | Arch) -> Arch:
             ``trunk`` a list of stages, each a list of rows; ``rpn``, ``bbox``,
             ``mask``, ``kpts`` lists of rows; a row a dict with the fields of
             :class:`Row` (or a sequence in their order); or the path of a
-            ``.json`` file that holds such a dict.
+            ``.json`` file that holds such a dict; a relative path starts at
+            the working directory.
 
     Raises:
         ValueError: The name is unknown, or a field of the data is wrong.
@@ -368,7 +369,7 @@ def trunk_features(
 
 
 def _arch_from_file(path: str) -> Arch:
-    """Read rows from a JSON file, which may be of anybody's."""
+    """Read rows from a JSON file, which may come from a stranger."""
     try:
         with open(path, 'rb') as file:
             content = file.read(MAX_FILE + 1)

@@ -1,10 +1,16 @@
 """The backbone: shapes, wrong settings, freezing, tracing."""
 
 import copy
+from unittest.mock import patch
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.model import revert_sync_batchnorm
+from mmengine.model.efficient_conv_bn_eval import (
+    turn_on_efficient_conv_bn_eval,
+)
+from torch import nn
 
 from fbnetv3_mmdet import FBNetV3
 
@@ -111,7 +117,20 @@ def test_norm_eval_keeps_statistics_but_trains_weights():
 
 
 @pytest.mark.parametrize('kind', ['BN', 'NaiveSyncBN'])
-def test_torch_fx_traces_it(kind):
-    model = FBNetV3('FBNetV3_A', norm_cfg=dict(type=kind)).eval()
-    x = torch.randn(1, 3, 64, 64)
-    assert torch.equal(torch.fx.symbolic_trace(model)(x)[0], model(x)[0])
+def test_convolutions_and_norms_are_fused_for_evaluation(kind):
+    model = FBNetV3('FBNetV3_A', norm_cfg=dict(type=kind)).train()
+    for name, value in model.named_buffers():
+        if 'running' in name:
+            value.uniform_(0.5, 2)
+    x = torch.randn(2, 3, 64, 64)
+    plain = copy.deepcopy(model)
+    turn_on_efficient_conv_bn_eval(nn.Sequential(model), ['0'])
+    for mode in (False, True, False):  # it was traced in training mode
+        model.train(mode)
+        plain.train(mode)
+        with patch.object(F, 'batch_norm', wraps=F.batch_norm) as normalise:
+            found = model(x)[0]
+        assert normalise.called == mode
+        torch.testing.assert_close(found, plain(x)[0], rtol=1e-3, atol=1e-4)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value)

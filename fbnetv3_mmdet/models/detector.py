@@ -125,5 +125,5 @@ def _feature_channels(backbone: Any) -> dict[str, list[int]]:
     indices = backbone.get('out_indices', (len(channels) - 1,))
     try:
         return dict(in_channels=[channels[i] for i in sorted(indices)])
-    except (IndexError, TypeError):  # which the backbone says better
+    except (IndexError, TypeError):  # the backbone's own error says more
         return {}

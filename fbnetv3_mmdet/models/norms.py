@@ -10,6 +10,7 @@ from mmengine.dist import get_world_size
 from mmengine.registry import MODELS
 from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm
 from torch import nn
+from torch.fx import Proxy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 NORM_TYPES = ('BN', 'SyncBN', 'NaiveSyncBN', 'GN')
@@ -86,11 +87,14 @@ class NaiveSyncBN(nn.BatchNorm2d):
         super().__init__(num_features, eps, momentum)
         self.stats_mode = stats_mode
 
-    def _check_input_dim(self, input: torch.Tensor) -> None:
-        """Take what convolutions give: torch.fx cannot trace a check."""
-
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Normalise ``input`` (N, C, H, W)."""
+        if isinstance(input, Proxy):
+            # torch.fx calls this layer, as it does torch's own norms: what it
+            # would trace is the mode and the number of workers of the moment
+            tracer = input.tracer
+            path = tracer.path_of_module(self)
+            return tracer.create_proxy('call_module', path, (input,), {})
         if not self.training or get_world_size() == 1:
             return super().forward(input)
         half = input.dtype == torch.float16

@@ -94,9 +94,10 @@ class FBNetV3RPNHead(RPNHead):
     def get_anchors(
         self, featmap_sizes: list, batch_img_metas: list[dict], **kwargs
     ) -> tuple[list, list]:
-        """Return anchors, and that those in a picture's padding are valid.
+        """Return anchors, and flags that say which of them are valid.
 
-        Of a batch's smaller pictures, too: D2Go learns that nothing is there.
+        MMDetection leaves out the anchors in the padding of a batch's smaller
+        pictures. Here they are valid: D2Go learns that nothing is there.
         """
         padded = [
             {**meta, 'pad_shape': meta['batch_input_shape']}
