@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from trainings import PROCESSES, finish
 
 from fbnetv3_mmdet import D2GoEMAHook
-from fbnetv3_mmdet.checkpoints import from_d2go
+from fbnetv3_mmdet.checkpoints import from_d2go, load_safely
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 C4 = 'faster-rcnn_fbnetv3-a-dsmask-c4_8xb4-540k_coco'
@@ -145,6 +145,7 @@ def train(work_dir, num_iters, **options):
 
 
 def _train(work_dir, num_iters, options):
+    load_safely()  # torch refuses MMEngine's checkpoints otherwise
     torch.manual_seed(0)
     runner = Runner(
         Toy(),

@@ -100,6 +100,16 @@ WRONG = [
         {'model.backbone.width': 0.75},
         ('model.rpn_head.width=1.0', 'model.backbone.width=0.75', 'the same'),
     ),
+    *(
+        (
+            {'efficient_conv_bn_eval': ['backbone'], path: value},
+            ("efficient_conv_bn_eval=['backbone']", f'{path}=', 'leave'),
+        )
+        for path, value in (
+            ('model.backbone.norm_cfg.type', 'SyncBN'),
+            ('model.backbone.with_cp', True),
+        )
+    ),
     (
         {'model.backbone.archh': 'FBNetV3_A'},
         ("model.backbone.archh='FBNetV3_A'", "'arch'", 'remove it'),

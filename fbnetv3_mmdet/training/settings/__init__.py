@@ -23,6 +23,7 @@ from .metrics import check_save_best
 from .model import (
     check_box_head,
     check_channels,
+    check_fused_norms,
     check_model,
     check_neck,
     check_one_arch,
@@ -74,6 +75,7 @@ PART_RULES = (
     check_channels,
     check_neck,
     check_box_head,
+    check_fused_norms,
 )
 TRAINING_RULES = (
     check_pretrained,

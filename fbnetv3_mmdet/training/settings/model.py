@@ -188,6 +188,30 @@ def check_box_head(cfg: Mapping) -> None:
             )
 
 
+def check_fused_norms(cfg: Mapping) -> None:
+    """What ``efficient_conv_bn_eval`` traces must be as it is in evaluation.
+
+    torch.fx traces into the norms that take the place of SyncBN in a single
+    process, in training mode: they would evaluate by the batch.
+    """
+    value = cfg.get('efficient_conv_bn_eval')
+    for path, kind, part in _parts(cfg) if value else ():
+        norm = get_setting(part, 'norm_cfg.type')
+        for key, wrong, remedy in (
+            ('norm_cfg.type', norm == 'SyncBN', "'NaiveSyncBN'"),
+            ('with_cp', part.get('with_cp'), 'False'),
+        ):
+            if kind is FBNetV3 and wrong:
+                place = f'{path}.{key}'
+                raise SettingError(
+                    f'efficient_conv_bn_eval={value!r} does not go with '
+                    f'{place}={get_setting(part, key)!r}, which torch.fx '
+                    f'cannot trace; set {place}={remedy}, or leave '
+                    'efficient_conv_bn_eval out',
+                    ('efficient_conv_bn_eval', place),
+                )
+
+
 def _parts(cfg: Mapping) -> Iterator[tuple[str, type, Mapping]]:
     """Yield path, class and config of each FBNetV3 module of the model."""
     for path, node in find_dicts(cfg.get('model'), 'model'):
