@@ -55,9 +55,7 @@ def good_set():
 
 def check(data, **rules):
     """Return the counts by kind, the findings and the content."""
-    rules = Rules(**rules)
-    findings = doctor.Findings(rules.kinds)
-    content = doctor.check_annotations(data, rules, findings)
+    content, findings = doctor.check_annotations(data, Rules(**rules))
     return {f.kind: f.count for f in findings}, findings, content
 
 

@@ -22,8 +22,7 @@ from test_checkpoints_reading import Call, hostile
 
 from fbnetv3_mmdet import files
 from fbnetv3_mmdet.checkpoints import read_checkpoint
-from fbnetv3_mmdet.data.annotations import Rules
-from fbnetv3_mmdet.training.settings.coco import read_contents
+from fbnetv3_mmdet.data.annotations import Rules, read_contents
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools'
 MEGABYTE = 1 << 20

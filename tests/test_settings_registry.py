@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from fbnetv3_mmdet.training.settings.paths import get_setting
+from fbnetv3_mmdet.paths import get_setting
 from fbnetv3_mmdet.training.settings.registry import (
     BASE,
     SETTINGS_OF_USERS,

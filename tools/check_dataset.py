@@ -44,9 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         args = _parse(argv)
         cfg = load_config(args.config or str(CONFIG), args.cfg_options)
         rules = doctor.read_rules(cfg, with_classes=bool(args.config))
-        findings = doctor.Findings(rules.kinds)
         data = doctor.read_annotations(args.annotations)
-        content = doctor.check_annotations(data, rules, findings)
+        content, findings = doctor.check_annotations(data, rules)
         val_findings = check_files(args, content, rules, findings)
         boxes = doctor.scale_boxes(content, cfg)
         fits = doctor.fit_anchors(boxes, cfg)
@@ -100,7 +99,7 @@ def check_files(
     val_findings = doctor.Findings(rules.kinds)
     if args.val:
         data = doctor.read_annotations(args.val)
-        val = doctor.check_annotations(data, rules, val_findings)
+        val, val_findings = doctor.check_annotations(data, rules)
         val_folder = _folder(args.val_images) if args.val_images else folder
         if args.images:
             theirs = doctor.look_at(val.pictures, val_folder, 'Opening val')

@@ -1,9 +1,11 @@
-"""Datasets inside their wrappers, in a config."""
+"""Datasets in a config, inside their wrappers, and their transforms."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from ..paths import find_dicts
 
 
 def leaves(
@@ -29,3 +31,19 @@ def leaves(
         yield path, dataset
     for key, one in inside:
         yield from leaves(one, f'{path}.{key}')
+
+
+def find_dataset(cfg: Mapping[str, Any], loader: str) -> Mapping[str, Any]:
+    """Return the first dataset of a loader, out of any wrappers."""
+    found = leaves((cfg.get(loader) or {}).get('dataset'))
+    return next((node for _, node in found), {})
+
+
+def find_transform(
+    dataset: Mapping[str, Any], kind: str
+) -> Mapping[str, Any] | None:
+    """Return the first transform of a type in a dataset's pipeline."""
+    for _, node in find_dicts(dataset.get('pipeline'), 'pipeline'):
+        if node.get('type') == kind:
+            return node
+    return None

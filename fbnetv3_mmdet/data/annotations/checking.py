@@ -60,15 +60,15 @@ class _Object(NamedTuple):
 
 
 def check_annotations(
-    data: Mapping[str, Any], rules: Rules, findings: Findings
-) -> Content:
-    """Return what training would use, and count what is wrong.
+    data: Mapping[str, Any], rules: Rules
+) -> tuple[Content, Findings]:
+    """Return what training would use, and what is wrong with it.
 
     Args:
-        data: Of :func:`fbnetv3_mmdet.data.annotations.read_annotations`.
-        rules: Of the config.
-        findings: Gets the defects.
+        data: What :func:`.read_annotations` returns.
+        rules: What training makes of images and annotations.
     """
+    findings = Findings(rules.kinds)
     pictures = check_images(data['images'], rules, findings)
     classes = check_categories(data['categories'], findings)
     numbers: dict[str, int] = {}
@@ -84,7 +84,7 @@ def check_annotations(
     boxes = np.array([o.box for o in objects], float).reshape(-1, 4)
     _check_twins(objects, boxes, findings)
     sizes = [(o.picture.width, o.picture.height) for o in objects]
-    return Content(
+    content = Content(
         pictures,
         tuple(numbers),
         len(data['annotations']),
@@ -92,6 +92,7 @@ def check_annotations(
         np.array([o.label for o in objects], int),
         np.array(sizes, float).reshape(-1, 2),
     )
+    return content, findings
 
 
 class _Checker:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from mmdet.registry import DATASETS
+
+from ...paths import find_dicts
+from ..datasets import find_dataset, find_transform
 from .findings import (
     BAD_MASK,
     DROPPED,
@@ -36,6 +41,7 @@ from .findings import (
     ZERO_ID,
     Kind,
 )
+from .values import number
 
 FATAL_MASKS = (BAD_MASK, WILD_MASK, NO_MASK)
 STOPS_RAW = (NAN_BOX, NO_CROWD, TEXT_ID)
@@ -87,3 +93,39 @@ class Rules(NamedTuple):
             kinds[PARTLY] = Kind(ERROR, 'compared as it is, not cut')
             kinds[ZERO_ID] = Kind(ERROR, 'its detection counts as false')
         return kinds
+
+
+def training_rules(dataset: Mapping[str, Any]) -> Rules:
+    """Return what a training with such a data set makes of all classes."""
+    filters = dataset.get('filter_cfg')
+    filters = filters if isinstance(filters, Mapping) else {}
+    load = find_transform(dataset, 'LoadAnnotations') or {}
+    return Rules(
+        filter_empty=bool(filters.get('filter_empty_gt', False)),
+        min_size=number(filters.get('min_size')) or 0,
+        with_mask=bool(load.get('with_mask', False)),
+        polygons=not load.get('poly2mask', True),
+    )
+
+
+def read_rules(cfg: Mapping[str, Any], with_classes: bool = True) -> Rules:
+    """Return the rules of the training set of a config.
+
+    Args:
+        cfg: A whole config, as MMDetection takes it.
+        with_classes: Whether its classes are those of the data; the default
+            config's are not.
+    """
+    dataset = find_dataset(cfg, 'train_dataloader')
+    classes = None
+    if with_classes and dataset.get('type') in DATASETS:
+        kind = DATASETS.get(dataset['type'])
+        classes = kind._load_metainfo(dataset.get('metainfo')).get('classes')
+    return training_rules(dataset)._replace(
+        classes=None if classes is None else tuple(classes),
+        whole_images=any(
+            hook.get('type') == 'WholeImagesHook'
+            for place in ('default_hooks', 'custom_hooks')
+            for _, hook in find_dicts(cfg.get(place), place)
+        ),
+    )

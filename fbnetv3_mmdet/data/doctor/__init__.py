@@ -13,6 +13,7 @@ from ..annotations import (
     Rules,
     check_annotations,
     read_annotations,
+    read_rules,
 )
 from .anchors import fit_anchors, pooler_shares, scale_boxes
 from .drawing import draw_defects
@@ -20,7 +21,6 @@ from .duplicates import check_leaks, check_names, check_twins
 from .figures import plot_boxes
 from .pictures import check_files, check_pictures, look_at
 from .report import make_report, render, render_findings
-from .rules import read_rules
 
 __all__ = [
     'Content',

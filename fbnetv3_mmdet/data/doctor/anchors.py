@@ -10,10 +10,9 @@ import torch
 from mmcv.image import rescale_size
 from mmdet.registry import MODELS, TASK_UTILS
 
-from ...training.settings.coco import find_transform
 from ..annotations import Content
+from ..datasets import find_dataset, find_transform
 from .clusters import cluster
-from .rules import find_dataset
 
 IOU = 0.5  # from which an anchor reaches a box
 HEADS = ('rpn_head', 'bbox_head')  # that may have anchors

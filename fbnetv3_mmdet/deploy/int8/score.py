@@ -16,8 +16,7 @@ from pycocotools.cocoeval import COCOeval
 
 from fbnetv3_runtime import Detector, Result, encode_mask, read_image
 
-from ...data.annotations import Rules, read_annotations
-from ...training.settings.coco import read_contents
+from ...data.annotations import Rules, read_annotations, read_contents
 
 CONFIDENT = 0.5  # least score of what another file must find, too
 POSSIBLE = 0.25  # least score of what it may find

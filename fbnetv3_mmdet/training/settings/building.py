@@ -19,7 +19,7 @@ from ...errors import (
     is_users_bug,
     text_of,
 )
-from .paths import as_list, find_dicts
+from ...paths import as_list, find_dicts
 
 # What settings of a wrong type, range or combination raise in code that does
 # not check them. Anything else keeps its traceback.

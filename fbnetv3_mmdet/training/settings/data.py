@@ -14,12 +14,17 @@ from mmengine.dataset import BaseDataset
 from fbnetv3_runtime import read_metadata
 
 from ...data import DigitScenes
-from ...data.annotations import Rules
+from ...data.annotations import (
+    Contents,
+    Rules,
+    describe,
+    read_contents,
+    training_rules,
+)
 from ...data.datasets import leaves
 from ...errors import SettingError
+from ...paths import as_list, find_dicts, get_setting
 from .classes import defaults_of, find_class
-from .coco import Contents, describe, read_contents, training_rules
-from .paths import as_list, find_dicts, get_setting
 
 HEADS = (
     'model.bbox_head',

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ...errors import SettingError
-from .paths import as_list, find_dicts, get_setting
+from ...paths import as_list, find_dicts, get_setting
 
 
 def check_frozen(cfg: Mapping) -> None:

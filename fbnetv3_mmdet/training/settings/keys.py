@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from ...errors import SettingError
+from ...paths import find_dicts, get_setting
 from .classes import defaults_of, find_class
-from .paths import find_dicts, get_setting
 from .table import AT_PLACE, CLOSED, PARAMWISE
 
 # What mmengine and MMDetection read of a config. Its other variables, such as

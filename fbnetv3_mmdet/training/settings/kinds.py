@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
-from .paths import is_list
+from ...paths import is_list
 
 
 class Kind(NamedTuple):

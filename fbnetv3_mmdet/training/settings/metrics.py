@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from mmdet.evaluation import CocoMetric
 
 from ...errors import SettingError
+from ...paths import as_list, find_dicts, get_setting
 from .classes import defaults_of, find_class
 from .data import find_datasets, read_classes
-from .paths import as_list, find_dicts, get_setting
 
 _PRECISIONS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 _RECALLS = (

@@ -23,10 +23,10 @@ from ...models import (
     FBNetV3SharedHead,
 )
 from ...models.detector import SHARED, share_settings
+from ...paths import as_list, find_dicts, get_setting, is_list
 from .building import named_errors
 from .classes import defaults_of
 from .keys import refuse_unknown
-from .paths import as_list, find_dicts, get_setting, is_list
 
 # What can be built by itself, and so be checked by building it.
 PARTS = (

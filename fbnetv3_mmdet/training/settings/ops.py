@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from ...errors import SettingError
 from ...mmcv_ops import ext
-from .paths import find_dicts
+from ...paths import find_dicts
 
 # Parts, as a config names their types, and the op that each of them calls.
 COMPILED = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ...paths import get_setting
 from .kinds import (
     ARCH,
     BOOL,
@@ -21,7 +22,6 @@ from .kinds import (
     POOLER,
     Kind,
 )
-from .paths import get_setting
 
 BASE = 'configs/_base_/models/faster-rcnn_fbnetv3-c4.py'
 

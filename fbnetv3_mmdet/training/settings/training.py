@@ -13,9 +13,9 @@ from mmengine.runner import CheckpointLoader
 
 from ...checkpoints.zoo import ZOO
 from ...errors import SettingError
+from ...paths import as_list, find_dicts, get_setting
 from .classes import find_code
 from .kinds import is_number
-from .paths import as_list, find_dicts, get_setting
 
 
 def check_thresholds(cfg: Mapping) -> None:

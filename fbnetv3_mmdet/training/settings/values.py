@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ...errors import SettingError
+from ...paths import find_dicts, join
 from .classes import find_class, names_code
 from .kinds import Kind
-from .paths import find_dicts, join
 from .table import AT_PLACE, OF_TYPE
 
 

@@ -1,19 +1,13 @@
 """What an annotation file in COCO's format holds."""
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ...data.annotations import (
-    Findings,
-    Rules,
-    check_annotations,
-    read_annotations,
-)
-from ...data.annotations.findings import NOTE, NUM_EXAMPLES, STOPS, Finding
-from ...data.annotations.values import number
-from .paths import find_dicts
+from .checking import check_annotations
+from .findings import NOTE, NUM_EXAMPLES, STOPS, Finding
+from .reading import read_annotations
+from .rules import Rules
 
 NUM_FILES = 20  # how many of the images' names are kept
 
@@ -61,8 +55,7 @@ def _read(
     for section in ('images', 'categories'):
         if not data[section]:
             raise ValueError(f'{path!r} has no {section}; correct the file')
-    findings = Findings(rules.kinds)
-    content = check_annotations(data, rules, findings)
+    content, findings = check_annotations(data, rules)
     broken = [f for f in findings if f.effect == STOPS]
     if broken:
         raise ValueError(
@@ -82,29 +75,6 @@ def _read(
 def describe(path: str, contents: Contents) -> list[str]:
     """Return a line for each kind of what is not used as it stands."""
     return [f'{path!r}: {_text(f)}: {f.effect}' for f in contents.findings]
-
-
-def training_rules(dataset: Mapping[str, Any]) -> Rules:
-    """Return what a training with such a data set makes of all classes."""
-    filters = dataset.get('filter_cfg')
-    filters = filters if isinstance(filters, Mapping) else {}
-    load = find_transform(dataset, 'LoadAnnotations') or {}
-    return Rules(
-        filter_empty=bool(filters.get('filter_empty_gt', False)),
-        min_size=number(filters.get('min_size')) or 0,
-        with_mask=bool(load.get('with_mask', False)),
-        polygons=not load.get('poly2mask', True),
-    )
-
-
-def find_transform(
-    dataset: Mapping[str, Any], kind: str
-) -> Mapping[str, Any] | None:
-    """Return the first transform of a type in a dataset's pipeline."""
-    for _, node in find_dicts(dataset.get('pipeline'), 'pipeline'):
-        if node.get('type') == kind:
-            return node
-    return None
 
 
 def _text(finding: Finding) -> str:
