@@ -1,5 +1,7 @@
 """Blocks: sizes, initial weights, and inputs solved by hand."""
 
+import math
+
 import pytest
 import torch
 
@@ -51,9 +53,10 @@ def test_squeeze_excite_gates_the_raw_depthwise_output():
     torch.nn.init.dirac_(block.dw.conv.weight, groups=8)
     torch.nn.init.dirac_(block.pwl.conv.weight)
     torch.nn.init.zeros_(block.se.expand.weight)
-    torch.nn.init.zeros_(block.se.expand.bias)  # a gate of sigmoid(0) = 1/2
+    torch.nn.init.ones_(block.se.expand.bias)
+    gate = 1 / (1 + math.exp(-1))  # a sigmoid; timm's other gate gives 2/3
     x = torch.randn(1, 8, 4, 4)
-    torch.testing.assert_close(block(x), x + 0.5 * x / (1 + 1e-5) ** 0.5)
+    torch.testing.assert_close(block(x), x + gate * x / (1 + 1e-5) ** 0.5)
 
 
 @pytest.mark.parametrize('kind', ['BN', 'NaiveSyncBN'])
