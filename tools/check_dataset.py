@@ -44,12 +44,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         args = _parse(argv)
         cfg = load_config(args.config or str(CONFIG), args.cfg_options)
         rules = doctor.read_rules(cfg, with_classes=bool(args.config))
-        data = doctor.read_annotations(args.annotations)
-        content, findings = doctor.check_annotations(data, rules)
-        val_findings = check_files(args, content, rules, findings)
-        boxes = doctor.scale_boxes(content, cfg)
-        fits = doctor.fit_anchors(boxes, cfg)
-        pooler = doctor.pooler_shares(boxes, cfg)
+        if args.images and not args.folder:
+            raise ValueError(
+                '--images needs the folder that the file names start from: '
+                'give it as the second argument'
+            )
+        found = doctor.examine(
+            cfg,
+            rules,
+            args.annotations,
+            args.folder,
+            args.val,
+            args.val_images,
+            args.images,
+        )
+        content, findings, val_findings, boxes, fits, pooler = found
         report = doctor.make_report(content, boxes, fits, pooler, findings)
         print(doctor.render(report, findings))
         if args.val:
@@ -69,49 +78,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
-def check_files(
-    args: argparse.Namespace,
-    content: doctor.Content,
-    rules: doctor.Rules,
-    findings: doctor.Findings,
-) -> doctor.Findings:
-    """Check the image files, and those of val, and which val has too.
-
-    Returns:
-        Findings: What is wrong with val itself; nothing without one.
-
-    Raises:
-        ValueError: A folder of images is missing, or val's file is none.
-    """
-    pictures = content.pictures
-    folder = args.folder and _folder(args.folder)
-    if args.images and not folder:
-        raise ValueError(
-            '--images needs the folder that the file names start from: give '
-            'it as the second argument'
-        )
-    if args.images:
-        looks = doctor.look_at(pictures, folder, 'Opening images')
-        doctor.check_pictures(looks, findings)
-        doctor.check_twins(looks, findings)
-    elif folder:
-        doctor.check_files(pictures, folder, findings)
-    val_findings = doctor.Findings(rules.kinds)
-    if args.val:
-        data = doctor.read_annotations(args.val)
-        val, val_findings = doctor.check_annotations(data, rules)
-        val_folder = _folder(args.val_images) if args.val_images else folder
-        if args.images:
-            theirs = doctor.look_at(val.pictures, val_folder, 'Opening val')
-            doctor.check_pictures(theirs, val_findings)
-            doctor.check_leaks(looks, theirs, findings)
-        elif val_folder:
-            doctor.check_files(val.pictures, val_folder, val_findings)
-            if val_folder == folder:
-                doctor.check_names(pictures, val.pictures, findings)
-    return val_findings
-
-
 def draw_sheet(
     args: argparse.Namespace,
     content: doctor.Content,
@@ -127,15 +93,6 @@ def draw_sheet(
         return
     with complete_file(target) as path:
         sheet.save(path, 'PNG')
-
-
-def _folder(path: str) -> Path:
-    if not Path(path).is_dir():
-        raise ValueError(
-            f'{path!r} is not a folder; give the one that the file names in '
-            'the annotation file start from'
-        )
-    return Path(path)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

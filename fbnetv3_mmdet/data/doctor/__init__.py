@@ -2,9 +2,8 @@
 
 :func:`read_rules` takes from a config what decides that, and package
 :mod:`fbnetv3_mmdet.data.annotations` counts the defects of a file into
-:class:`Findings`, as it does for a training; then :func:`look_at` opens the
-pictures. Module :mod:`.anchors` compares the boxes
-with a config's anchors and pooler.
+:class:`Findings`, as it does for a training. :func:`examine` does all of it,
+opens the pictures and compares the boxes with a config's anchors and pooler.
 """
 
 from ..annotations import (
@@ -18,6 +17,7 @@ from ..annotations import (
 from .anchors import fit_anchors, pooler_shares, scale_boxes
 from .drawing import draw_defects
 from .duplicates import check_leaks, check_names, check_twins
+from .examining import Report, examine
 from .figures import plot_boxes
 from .pictures import check_files, check_pictures, look_at
 from .report import make_report, render, render_findings
@@ -25,6 +25,7 @@ from .report import make_report, render, render_findings
 __all__ = [
     'Content',
     'Findings',
+    'Report',
     'Rules',
     'check_annotations',
     'check_files',
@@ -33,6 +34,7 @@ __all__ = [
     'check_pictures',
     'check_twins',
     'draw_defects',
+    'examine',
     'fit_anchors',
     'look_at',
     'make_report',
