@@ -19,7 +19,7 @@ from .drawing import draw_defects
 from .duplicates import check_leaks, check_names, check_twins
 from .examining import Report, examine
 from .figures import plot_boxes
-from .pictures import check_files, check_pictures, look_at
+from .pictures import check_files, check_pictures, inspect_all
 from .report import make_report, render, render_findings
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     'draw_defects',
     'examine',
     'fit_anchors',
-    'look_at',
+    'inspect_all',
     'make_report',
     'plot_boxes',
     'pooler_shares',

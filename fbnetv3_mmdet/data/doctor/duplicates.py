@@ -8,9 +8,9 @@ import numpy as np
 
 from ..annotations.entries import Picture
 from ..annotations.findings import Findings, Place
-from .pictures import Look
+from .pictures import Inspection
 
-Looks = Mapping[str, tuple[Picture, Look]]
+Inspections = Mapping[str, tuple[Picture, Inspection]]
 # Of the gradients that either of two pictures has, net of those that point
 # the other way. Copies and photographs of one scene share more, others 0.4.
 LEAST_SHARE = 0.75
@@ -28,23 +28,25 @@ def check_names(
             findings.add('image is in val too', place)
 
 
-def check_twins(looks: Looks, findings: Findings) -> None:
+def check_twins(inspected: Inspections, findings: Findings) -> None:
     """Count files that are byte by byte the same as an earlier one."""
     first: dict[bytes, str] = {}
-    for file, (picture, found) in looks.items():
+    for file, (picture, found) in inspected.items():
         twin = found.digest and first.setdefault(found.digest, file)
         if twin and twin != file:
             place = Place(file, picture.id, about=f'as {twin}')
             findings.add('same bytes as another image', place)
 
 
-def check_leaks(looks: Looks, val_looks: Looks, findings: Findings) -> None:
+def check_leaks(
+    inspected: Inspections, val_inspected: Inspections, findings: Findings
+) -> None:
     """Count images that val has too, or one that looks like them."""
-    theirs = {file: found for file, (_, found) in val_looks.items()}
+    theirs = {file: found for file, (_, found) in val_inspected.items()}
     digests = {found.digest: file for file, found in theirs.items()}
     digests.pop(None, None)  # what could not be read
     rest = []
-    for file, (picture, found) in looks.items():
+    for file, (picture, found) in inspected.items():
         place = Place(file, picture.id)
         if twin := digests.get(found.digest):
             place = place._replace(about=f'as {twin}')
@@ -57,7 +59,7 @@ def check_leaks(looks: Looks, val_looks: Looks, findings: Findings) -> None:
     val_signs = np.stack([theirs[file].dhash for file in hashed])
     for start in range(0, len(rest), ROWS):
         places = rest[start : start + ROWS]
-        signs = np.stack([looks[place.file][1].dhash for place in places])
+        signs = np.stack([inspected[place.file][1].dhash for place in places])
         for place, row in zip(places, _shared(signs, val_signs), strict=True):
             nearest = int(row.argmax())
             if row[nearest] >= LEAST_SHARE:

@@ -15,7 +15,7 @@ from ..annotations import (
 )
 from .anchors import Fit, Scaled, fit_anchors, pooler_shares, scale_boxes
 from .duplicates import check_leaks, check_names, check_twins
-from .pictures import check_files, check_pictures, look_at
+from .pictures import check_files, check_pictures, inspect_all
 
 
 class Report(NamedTuple):
@@ -58,9 +58,9 @@ def examine(
     content, findings = check_annotations(read_annotations(annotations), rules)
     folder = images and _folder(images)
     if opens_images:
-        looks = look_at(content.pictures, folder, 'Opening images')
-        check_pictures(looks, findings)
-        check_twins(looks, findings)
+        inspected = inspect_all(content.pictures, folder, 'Opening images')
+        check_pictures(inspected, findings)
+        check_twins(inspected, findings)
     elif folder:
         check_files(content.pictures, folder, findings)
     val_findings = Findings(rules.kinds)
@@ -68,9 +68,11 @@ def examine(
         theirs, val_findings = check_annotations(read_annotations(val), rules)
         val_folder = _folder(val_images) if val_images else folder
         if opens_images:
-            others = look_at(theirs.pictures, val_folder, 'Opening val')
-            check_pictures(others, val_findings)
-            check_leaks(looks, others, findings)
+            val_inspected = inspect_all(
+                theirs.pictures, val_folder, 'Opening val'
+            )
+            check_pictures(val_inspected, val_findings)
+            check_leaks(inspected, val_inspected, findings)
         elif val_folder:
             check_files(theirs.pictures, val_folder, val_findings)
             if val_folder == folder:

@@ -47,7 +47,7 @@ GREY = {'1', 'L', 'LA', 'I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N'}
 _one_big = threading.Lock()
 
 
-class Look(NamedTuple):
+class Inspection(NamedTuple):
     """What a file turned out to be."""
 
     faults: tuple[str, ...]  # kinds of defects
@@ -56,9 +56,9 @@ class Look(NamedTuple):
     dhash: np.ndarray | None = None  # of -1, 0 and 1
 
 
-def look_at(
+def inspect_all(
     pictures: Mapping, folder: Path, title: str
-) -> dict[str, tuple[Picture, Look]]:
+) -> dict[str, tuple[Picture, Inspection]]:
     """Open all pictures, several at a time; return what they are, by file.
 
     Args:
@@ -71,16 +71,16 @@ def look_at(
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of bombs, of odd EXIF
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            looks = pool.map(lambda p: look(folder / p.file, p), named)
-            looks = [*tqdm(looks, title, len(named), disable=None)]
-    return {p.file: (p, a) for p, a in zip(named, looks, strict=True)}
+            inspected = pool.map(lambda p: inspect(folder / p.file, p), named)
+            inspected = [*tqdm(inspected, title, len(named), disable=None)]
+    return {p.file: (p, a) for p, a in zip(named, inspected, strict=True)}
 
 
 def check_pictures(
-    looks: Mapping[str, tuple[Picture, Look]], findings: Findings
+    inspected: Mapping[str, tuple[Picture, Inspection]], findings: Findings
 ) -> None:
     """Count what is wrong with pictures that were looked at."""
-    for file, (picture, found) in looks.items():
+    for file, (picture, found) in inspected.items():
         for kind in found.faults:
             findings.add(kind, Place(file, picture.id, about=found.about))
 
@@ -93,7 +93,7 @@ def check_files(pictures: Mapping, folder: Path, findings: Findings) -> None:
                 findings.add(kind, Place(picture.file, picture.id))
 
 
-def look(path: Path, picture: Picture) -> Look:
+def inspect(path: Path, picture: Picture) -> Inspection:
     """Open a picture and return what it is.
 
     Args:
@@ -102,7 +102,7 @@ def look(path: Path, picture: Picture) -> Look:
     """
     fault = _file_fault(path)
     if fault:
-        return Look((fault,))
+        return Inspection((fault,))
     content = path.read_bytes()
     digest = hashlib.sha256(content).digest()
     try:
@@ -113,11 +113,11 @@ def look(path: Path, picture: Picture) -> Look:
                 bits = _dhash(image)  # raises where OpenCV would print
                 seen = decode_picture(content)
     except BrokenPicture as broken:
-        return Look((broken.kind,), broken.about, digest)
+        return Inspection((broken.kind,), broken.about, digest)
     height, width = seen.shape[:2]
     size_fault = _size_fault((width, height), turn, picture)
     about = f'{width}x{height} px, not {picture.width}x{picture.height}'
-    return Look(
+    return Inspection(
         (*filter(None, [size_fault]), *forms),
         about if size_fault in LIES else '',
         digest,
