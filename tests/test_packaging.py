@@ -75,9 +75,13 @@ def shipped():
 def source(tmp_path_factory):
     """A copy of the clone: building leaves files beside the source."""
     copy = tmp_path_factory.mktemp('source') / 'clone'
-    aside = shutil.ignore_patterns(
-        '.git', '.venv*', 'build', 'data', 'dist', 'work_dirs', '*.egg-info'
-    )
+    anywhere = shutil.ignore_patterns('.git', '.venv*', '*.egg-info')
+    at_the_root = {'build', 'data', 'dist', 'work_dirs'}
+
+    def aside(folder, names):
+        more = at_the_root if Path(folder) == ROOT else set()
+        return anywhere(folder, names) | (more & set(names))
+
     return shutil.copytree(ROOT, copy, symlinks=True, ignore=aside)
 
 
