@@ -42,8 +42,8 @@ def test_kills(tmp_path):
     options = {
         'train_dataloader.num_workers': 2,
         'train_dataloader.persistent_workers': True,
-        'train_cfg': dict(max_iters=40, val_interval=4),
-        'param_scheduler.1': dict(T_max=40, end=40),
+        'train_cfg': dict(max_iters=80, val_interval=4),
+        'param_scheduler.1': dict(T_max=80, end=80),
         'default_hooks.checkpoint.interval': 3,
         'randomness': dict(seed=0),
     }
@@ -65,7 +65,7 @@ def test_kills(tmp_path):
     assert kills >= 20
     assert halves, 'no checkpoint was being written in any kill'
     assert train(killed) == 0, output_of(killed)
-    last = 'iter_40.pth'
+    last = 'iter_80.pth'
     expected = state_of(Path(whole.work_dir, last))
     assert same(state_of(Path(killed.work_dir, last)), expected)
     assert log_of(killed) == log_of(whole)
