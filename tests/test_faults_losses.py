@@ -35,10 +35,12 @@ def all_finite(folder):
     )
 
 
-def test_line_names_what_is_wrong(tmp_path, capsys):
-    cfg = toy_config(tmp_path, model=dict(poison=dict(loss=5)))
+@pytest.mark.parametrize('value', ['nan', 'inf'])
+def test_line_names_what_is_wrong(value, tmp_path, capsys):
+    poison = dict(loss=5, value=value)
+    cfg = toy_config(tmp_path, model=dict(poison=poison))
     line, _ = stopped(cfg, capsys)
-    assert line.startswith('error: iteration 5: loss_a=nan; ')
+    assert line.startswith(f'error: iteration 5: loss_a={value}; ')
     # the linear warm-up begins at a third, and ends at 20
     rate = 0.1 * (1 / 3 + 2 / 3 * 4 / 19)
     assert f'lr={rate:g}; ' in line

@@ -48,7 +48,7 @@ class Toy(BaseModel):
 
     Args:
         poison (dict): What becomes NaN when: 'loss' or 'weight', and the
-            iteration, from 1.
+            iteration, from 1; ``value`` is another for the loss.
         pause (float): Seconds to wait in each step.
         ballast (int): Bytes to carry around.
     """
@@ -70,7 +70,7 @@ class Toy(BaseModel):
         self.done += 1
         loss = torch.nn.functional.dropout(features, 0.5).square().mean()
         if self.poison.get('loss') == self.done:
-            loss = loss * float('nan')
+            loss = loss * float(self.poison.get('value', 'nan'))
         if self.poison.get('weight') == self.done:
             self.linear.bias.data[0] = float('inf')
             loss = loss.detach().nan_to_num() + 0 * self.norm.weight.sum()
