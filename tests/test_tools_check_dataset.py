@@ -210,7 +210,7 @@ def test_notes_alone_are_no_failure(dataset):
 
 
 def test_clean_set_is_clean(tmp_path, capsys):
-    scenes = DigitScenes(str(tmp_path), 'val', 3, ann_file='annotations.json')
+    scenes = DigitScenes(str(tmp_path), 'val', 20, ann_file='annotations.json')
     folder = Path(scenes.ann_file).parent
     args = [scenes.ann_file, folder / 'images', '--images']
     assert status_of(*args, '--out-dir', tmp_path / 'out') == 0
@@ -228,9 +228,12 @@ def test_masks_of_the_config_count(dataset, tmp_path):
     assert counts_in(out) == {
         'object without segmentation': 1,
         'image of whose objects none is usable': 1,
+        'file without a usable object': 1,
+        'class without a usable object': 2,
     }
     dataset.data['annotations'][0]['segmentation'] = [[8, 8, 30, 8, 30, 30]]
-    assert dataset.check('--config', config) == 0
+    dataset.check('--config', config, '--out-dir', out)
+    assert counts_in(out) == {'class without a usable object': 1}  # no dog
 
 
 def test_images_that_val_has_too(dataset, tmp_path):
@@ -351,7 +354,11 @@ def test_set_without_objects(dataset, tmp_path):
     dataset.data['annotations'].clear()
     out = tmp_path / 'out'
     assert dataset.check('--out-dir', out) == 1
-    assert counts_in(out) == {'image without objects': 1}
+    assert counts_in(out) == {
+        'image without objects': 1,
+        'file without a usable object': 1,
+        'class without a usable object': 1,
+    }
 
 
 @pytest.mark.slow

@@ -2,11 +2,12 @@
 
 Prints every kind of defect with what training makes of it: an error stops
 it or makes it learn something else than was meant, what is dropped is left
-out, what is noted is used. Then it compares the boxes with the anchors and
-the pooler of a config. With --out-dir it writes report.json, boxes.png (the
-histograms) and defects.png (a contact sheet).
+out; a warning tells of what is derived, or read otherwise than it is written,
+and a note of what is used as it is. Then it compares the boxes with the
+anchors and the pooler of a config. With --out-dir it writes report.json,
+boxes.png (the histograms) and defects.png (a contact sheet).
 
-The status is 0 where nothing is wrong but what is noted, 1 where training
+The status is 0 where nothing is worse than a warning, 1 where training
 would drop or misread something, and 2 where the files cannot be read.
 
 Examples:
@@ -26,8 +27,13 @@ from pathlib import Path
 import fbnetv3_mmdet  # MMDetection needs its mmcv.ops
 
 # isort: split
-from fbnetv3_mmdet.cli import add_cfg_options, load_config
+from fbnetv3_mmdet.cli import (
+    add_cfg_options,
+    add_label_options,
+    load_config,
+)
 from fbnetv3_mmdet.data import doctor
+from fbnetv3_mmdet.data.importing import Options, fix_file
 from fbnetv3_mmdet.errors import user_errors
 from fbnetv3_mmdet.files import complete_file
 
@@ -49,10 +55,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                 '--images needs the folder that the file names start from: '
                 'give it as the second argument'
             )
+        if args.fix:
+            fix(args)
         found = doctor.examine(
             cfg,
             rules,
-            args.annotations,
+            args.fix or args.annotations,
             args.folder,
             args.val,
             args.val_images,
@@ -76,6 +84,20 @@ def main(argv: Sequence[str] | None = None) -> None:
             draw_sheet(args, content, findings, out_dir)
     if findings.harmful or val_findings.harmful:
         sys.exit(1)
+
+
+def fix(args: argparse.Namespace) -> None:
+    """Write a mended annotation file, and say what was mended."""
+    lines = fix_file(
+        Path(args.annotations),
+        Path(args.folder) if args.folder else None,
+        Path(args.fix),
+        Options(boxes=args.boxes, brush_masks=args.brush_masks),
+    )
+    print(f'Mended into {args.fix}:')
+    for line in lines or ['nothing']:
+        print(f'  {line}')
+    print()
 
 
 def draw_sheet(
@@ -129,6 +151,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         'anchors and pooler (default: that for your own data, with all '
         'classes of the file)',
     )
+    parser.add_argument(
+        '--fix',
+        metavar='OUT.json',
+        help='first write a file mended as tools/import_dataset.py mends, '
+        'and check that one',
+    )
+    add_label_options(parser)
     add_cfg_options(parser)
     parser.add_argument('--out-dir', metavar='DIR', help='where to write')
     return parser.parse_args(argv)

@@ -47,3 +47,19 @@ def find_transform(
         if node.get('type') == kind:
             return node
     return None
+
+
+def image_hooks(cfg: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the settings of a config's hooks that check images."""
+    return [
+        hook
+        for place in ('default_hooks', 'custom_hooks')
+        for _, hook in find_dicts(cfg.get(place), place)
+        if hook.get('type') == 'WholeImagesHook'
+    ]
+
+
+def find_brightest(cfg: Mapping[str, Any]) -> int | None:
+    """Return which value of 16-bit pictures becomes white; None: 65535."""
+    values = [hook.get('brightest') for hook in image_hooks(cfg)]
+    return next(filter(None, values), None)

@@ -14,23 +14,11 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 from PIL import Image, UnidentifiedImageError
 
-from .annotations.findings import (
-    EMPTY,
-    ENORMOUS,
-    MISSING,
-    NO_PICTURE,
-    TOO_THIN,
-    TRUNCATED,
-    WRONG_SIZE,
-)
+from fbnetv3_runtime.images import to_rgb
 
-# Pillow's other formats are none of OpenCV's; one of them runs Ghostscript.
-Image.init()
-FORMATS = [
-    name
-    for name in 'AVIF BMP GIF JPEG JPEG2000 PNG PPM TIFF WEBP'.split()
-    if name in Image.OPEN  # AVIF is not in every Pillow
-]
+from .annotations.defects import Defect
+from .annotations.files import FORMATS
+
 MAX_PIXELS = 178_956_970  # Pillow opens no larger picture: 0.5 GB decoded
 LONGEST = 500  # times its width or height: resizing leaves no more
 
@@ -42,12 +30,12 @@ class BrokenPicture(ValueError):
     """A file that holds no whole picture, or another than the JSON says.
 
     Args:
-        kind (str): The defect, as the data doctor calls it.
+        kind (Defect): What is wrong, as the data doctor calls it.
         about (str): What was found.
         file (str): Its path, where it is known.
     """
 
-    def __init__(self, kind: str, about: str = '', file: str = '') -> None:
+    def __init__(self, kind: Defect, about: str = '', file: str = '') -> None:
         super().__init__(f'{kind} ({about})' if about else kind)
         self.kind = kind
         self.about = about
@@ -64,11 +52,18 @@ class LoadWholePicture(LoadImageFromFile):
         loader (LoadImageFromFile): In whose place this is, and whose
             arguments it takes over.
         max_pixels (int): Most pixels of a picture that is decoded.
+        brightest (int, optional): As :func:`decode_picture` takes it.
     """
 
-    def __init__(self, loader: LoadImageFromFile, max_pixels: int) -> None:
+    def __init__(
+        self,
+        loader: LoadImageFromFile,
+        max_pixels: int,
+        brightest: int | None = None,
+    ) -> None:
         self.__dict__.update(vars(loader))
         self.max_pixels = max_pixels
+        self.brightest = brightest
 
     def transform(self, results: dict) -> dict:
         """Load an image.
@@ -85,7 +80,7 @@ class LoadWholePicture(LoadImageFromFile):
             content = fileio.get(path, backend_args=self.backend_args)
         except (OSError, ValueError) as error:  # ValueError: a NUL in it
             about = getattr(error, 'strerror', None) or str(error)
-            raise BrokenPicture(MISSING, about, path) from error
+            raise BrokenPicture(Defect.MISSING, about, path) from error
         size = results.get('width'), results.get('height')
         try:
             image = decode_picture(
@@ -94,6 +89,7 @@ class LoadWholePicture(LoadImageFromFile):
                 self.max_pixels,
                 self.color_type,
                 self.imdecode_backend,
+                self.brightest,
             )
         except BrokenPicture as error:
             raise BrokenPicture(error.kind, error.about, path) from error
@@ -110,6 +106,7 @@ def decode_picture(
     max_pixels: int = MAX_PIXELS,
     flag: str = 'color',
     backend: str = 'cv2',
+    brightest: int | None = None,
 ) -> np.ndarray:
     """Return the pixels of a whole picture.
 
@@ -119,6 +116,7 @@ def decode_picture(
         max_pixels: Most that are decoded; at most :data:`MAX_PIXELS`.
         flag: Of ``mmcv.imfrombytes``, which decodes it.
         backend: Of that, too.
+        brightest: Value of greys of 16 bits that becomes white; None: 65535.
 
     Returns:
         As ``mmcv.imfrombytes`` does, (height, width, 3) uint8, BGR, for
@@ -130,14 +128,16 @@ def decode_picture(
     """
     with opened_picture(content, max_pixels) as image:
         _check_end(image, content)
-        for each in _turned(content, flag, backend):
+        for each in _turned(content, flag, backend, image, brightest):
             if each is None:
-                raise BrokenPicture(TRUNCATED, 'OpenCV cannot decode it')
+                raise BrokenPicture(
+                    Defect.TRUNCATED, 'OpenCV cannot decode it'
+                )
             if None in size or each.shape[1::-1] == size:
                 return each
     width, height = image.size
     raise BrokenPicture(
-        WRONG_SIZE, f'{width}x{height} px, not {size[0]}x{size[1]}'
+        Defect.WRONG_SIZE, f'{width}x{height} px, not {size[0]}x{size[1]}'
     )
 
 
@@ -156,24 +156,24 @@ def opened_picture(
             something failed inside the context, while it was decoded.
     """
     if not content:
-        raise BrokenPicture(EMPTY)
+        raise BrokenPicture(Defect.EMPTY)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             about = f'{image.width}x{image.height} px'
             if math.prod(image.size) > max_pixels:
-                raise BrokenPicture(ENORMOUS, about)
+                raise BrokenPicture(Defect.ENORMOUS, about)
             if max(image.size) > LONGEST * min(image.size):
-                raise BrokenPicture(TOO_THIN, about)
+                raise BrokenPicture(Defect.TOO_THIN, about)
             yield image
     except (BrokenPicture, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise BrokenPicture(ENORMOUS) from error
+        raise BrokenPicture(Defect.ENORMOUS) from error
     except UnidentifiedImageError as error:
-        raise BrokenPicture(NO_PICTURE) from error
+        raise BrokenPicture(Defect.NO_PICTURE) from error
     except Exception as error:  # decoders raise anything on broken files
         about = ' '.join(f'{type(error).__name__}: {error}'.split())
-        raise BrokenPicture(TRUNCATED, about) from error
+        raise BrokenPicture(Defect.TRUNCATED, about) from error
 
 
 def _check_end(image: Image.Image, content: bytes) -> None:
@@ -183,7 +183,7 @@ def _check_end(image: Image.Image, content: bytes) -> None:
     """
     if image.format in ('JPEG', 'MPO'):
         if content.rfind(_JPEG_END, _scan_of(content)) < 0:
-            raise BrokenPicture(TRUNCATED, 'its end is missing')
+            raise BrokenPicture(Defect.TRUNCATED, 'its end is missing')
     elif image.format == 'PNG' and content.endswith(_PNG_END):
         return  # hardly one that was cut
     elif image.format != 'WEBP':
@@ -205,8 +205,17 @@ def _scan_of(content: bytes) -> int:
     return place
 
 
-def _turned(content: bytes, flag: str, backend: str) -> Iterator[np.ndarray]:
+def _turned(
+    content: bytes,
+    flag: str,
+    backend: str,
+    image: Image.Image,
+    brightest: int | None,
+) -> Iterator[np.ndarray]:
     """Yield a picture's pixels: as is usual, as stored, as shown."""
+    if brightest and image.mode.startswith('I') and flag == 'color':
+        yield np.asarray(to_rgb(image, brightest))[..., ::-1].copy()
+        return
     yield mmcv.imfrombytes(content, flag, backend=backend)
     if flag in ('color', 'grayscale'):
         stored = f'{flag}_ignore_orientation'

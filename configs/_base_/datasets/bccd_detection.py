@@ -1,5 +1,5 @@
 # BCCD blood cells, COCO format: github.com/Shenggan/BCCD_Dataset (MIT).
-dataset_type = 'CocoDataset'
+dataset_type = 'CheckedCocoDataset'
 data_root = '{{$BCCD_ROOT:data/bccd/}}'
 metainfo = dict(classes=('RBC', 'WBC', 'Platelets'))
 
@@ -31,6 +31,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=1,
     persistent_workers=True,
+    pin_memory=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
@@ -44,6 +45,7 @@ val_dataloader = dict(
     batch_size=1,
     num_workers=1,
     persistent_workers=True,
+    pin_memory=True,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
@@ -56,5 +58,6 @@ val_dataloader = dict(
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='CocoMetric', metric='bbox', format_only=False)
+val_evaluator = dict(
+    type='CheckedCocoMetric', metric='bbox', format_only=False)
 test_evaluator = val_evaluator

@@ -1,4 +1,6 @@
-# COCO at D2Go's input size: shorter side 224, longer at most 320.
+# COCO at D2Go's input size: shorter side 224, longer at most 320. The types
+# are MMDetection's: its files are sound, and CheckedCocoDataset takes 3.5
+# times as long to read 118,000 images, in every process.
 _base_ = 'mmdet::_base_/datasets/coco_detection.py'
 
 # Pillow smooths where it shrinks, as the reference does; OpenCV does not.
@@ -17,13 +19,16 @@ test_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='PackDetInputs',
+        # the objects, for an evaluator that reads no annotation file
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                   'scale_factor'))
+                   'scale_factor', 'instances'))
 ]
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,
+    pin_memory=True,
     sampler=dict(type='InfiniteSampler'),
     dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(
+    pin_memory=True, dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader

@@ -8,7 +8,9 @@ train_pipeline = [
     masks,
     *_base_.train_pipeline[2:],
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline, with_mask=True))
+val_dataloader = dict(dataset=dict(with_mask=True))
+test_dataloader = val_dataloader
 
 val_evaluator = dict(metric=['bbox', 'segm'])
 test_evaluator = val_evaluator

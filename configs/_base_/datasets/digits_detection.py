@@ -1,4 +1,7 @@
 # DigitScenes: drawn on first use, nothing to download.
+_base_ = './augmentations.py'
+
+augmentation = 'none'  # a mirrored digit is none
 dataset_type = 'DigitScenes'
 data_root = 'data/digits/'
 
@@ -23,6 +26,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=1,
     persistent_workers=True,
+    pin_memory=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
@@ -34,6 +38,7 @@ val_dataloader = dict(
     batch_size=1,
     num_workers=1,
     persistent_workers=True,
+    pin_memory=True,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(

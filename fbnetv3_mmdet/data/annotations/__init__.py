@@ -6,21 +6,30 @@
 a test, :func:`read_contents` refuses a file that would stop it.
 """
 
-from .checking import Content, check_annotations
-from .findings import Findings
+from .checking import check_annotations
+from .content import Content, Object
+from .defects import Defect
+from .findings import Finding, Findings, Place, show
 from .reading import read_annotations
-from .rules import Rules, read_rules, training_rules
-from .summary import Contents, describe, read_contents
+from .rules import Rules, dataset_rules, read_rules, with_images
+from .summary import Contents, describe, read_contents, refuse
 
 __all__ = [
     'Content',
     'Contents',
+    'Defect',
+    'Finding',
     'Findings',
+    'Object',
+    'Place',
     'Rules',
     'check_annotations',
+    'dataset_rules',
     'describe',
     'read_annotations',
     'read_contents',
     'read_rules',
-    'training_rules',
+    'refuse',
+    'show',
+    'with_images',
 ]

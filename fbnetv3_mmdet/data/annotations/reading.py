@@ -11,13 +11,17 @@ from ...files import memory_limit
 SECTIONS = ('images', 'annotations', 'categories')
 
 
+# pycocotools reads what Python takes for text by itself
+BOMS = (b'\xef\xbb\xbf', b'\xff\xfe', b'\xfe\xff')
+
+
 def read_annotations(path: str, is_labelled: bool = True) -> dict[str, Any]:
     """Return the content of an annotation file.
 
     Args:
         path: Of the file.
-        is_labelled: Whether it must have annotations, as public test sets do
-            not; an empty list stands for those that are missing.
+        is_labelled: Whether it must have annotations and categories, as
+            public test sets do not; an empty list stands for what is missing.
 
     Raises:
         ValueError: It is missing, no JSON, too large for the memory or too
@@ -37,7 +41,7 @@ def read_annotations(path: str, is_labelled: bool = True) -> dict[str, Any]:
         fault = 'is too large for the memory that is free'
     else:
         if not is_labelled and isinstance(data, dict):
-            data.setdefault('annotations', [])
+            data = dict(annotations=[], categories=[]) | data
         for section in SECTIONS:
             if not isinstance(data, dict) or not isinstance(
                 data.get(section), list

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Any
 
 import numpy as np
 
-from .findings import (
-    BAD_MASK,
-    EMPTY_BOX,
-    NAN_BOX,
-    NO_MASK,
-    NO_POLYGON,
-    ODD_POLYGON,
-    OUTSIDE,
-    PART_POLYGON,
-    PARTLY,
-    RLE_MASK,
-    SMALL_BOX,
-    WILD_MASK,
-)
+from .defects import Defect
 
 TOLERANCE = 0.01  # px: rounding, not a box that leaves its image
 LEAST_NUMBERS = 6  # of a polygon: three points
@@ -39,6 +26,14 @@ def has_ids(entry: Any, *names: str) -> bool:
     )
 
 
+def is_other_type(key: Hashable, keys: Collection[Hashable]) -> bool:
+    """Whether an id that is unknown is known as text, or as a number."""
+    if isinstance(key, str):
+        text = key.strip().removeprefix('-')
+        return text.isdecimal() and len(text) < 19 and int(key) in keys
+    return str(key) in keys
+
+
 def number(value: Any) -> float | None:
     """Return a number, None where the value is something else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -51,8 +46,8 @@ def number(value: Any) -> float | None:
 
 def box_fault(
     box: Any, width: float | None, height: float | None
-) -> str | None:
-    """Return the kind of defect of a box, None where it is right.
+) -> Defect | None:
+    """Return the defect of a box, None where it is right.
 
     Args:
         box: Should be x, y, width, height in pixels.
@@ -61,26 +56,26 @@ def box_fault(
     """
     values = [number(value) for value in box] if _is_row(box, 4) else [None]
     if None in values:
-        return 'box that is not four numbers'
+        return Defect.BAD_BOX
     if any(map(math.isnan, values)):
-        return NAN_BOX
+        return Defect.NAN_BOX
     if any(map(math.isinf, values)):
-        return 'infinite box'
+        return Defect.INFINITE_BOX
     left, top, *sides = values
     right, bottom = left + sides[0], top + sides[1]
     if min(sides) <= 0:
-        return EMPTY_BOX
+        return Defect.EMPTY_BOX
     if width is not None and (
         min(right, width) <= max(left, 0) or min(bottom, height) <= max(top, 0)
     ):
-        return OUTSIDE
+        return Defect.OUTSIDE
     if min(sides) < 1:
-        return SMALL_BOX
+        return Defect.SMALL_BOX
     if width is not None and (
         min(left, top) < -TOLERANCE
         or max(right - width, bottom - height) > TOLERANCE
     ):
-        return PARTLY
+        return Defect.PARTLY
     return None
 
 
@@ -89,8 +84,8 @@ def mask_fault(
     width: float | None,
     height: float | None,
     polygons: bool = False,
-) -> str | None:
-    """Return the kind of defect of a segmentation, None where it is right.
+) -> Defect | None:
+    """Return the defect of a segmentation, None where it is right.
 
     Args:
         segmentation: Should be polygons or a run-length encoding.
@@ -99,34 +94,59 @@ def mask_fault(
         polygons: Whether training reads polygons only.
     """
     if not segmentation:
-        return NO_MASK
+        return Defect.NO_MASK
     if isinstance(segmentation, dict):
         fault = _rle_fault(segmentation, width, height)
-        return fault or (RLE_MASK if polygons else None)
+        return fault or (Defect.RLE_MASK if polygons else None)
     if not isinstance(segmentation, list):
-        return BAD_MASK
+        return Defect.BAD_MASK
     longest = math.inf if width is None else LONGEST * (width + height)
-    faults = [_polygon_fault(polygon, longest) for polygon in segmentation]
-    for kind in (BAD_MASK, WILD_MASK):
+    is_flat = {*map(type, segmentation)} <= NUMBERS
+    polygons = [segmentation] if is_flat else segmentation
+    faults = {_polygon_fault(polygon, longest) for polygon in polygons}
+    for kind in (Defect.BAD_MASK, Defect.WILD_MASK):
         if kind in faults:
             return kind
-    if None in faults and any(faults):
-        return PART_POLYGON
-    return faults[0]
+    if is_flat:
+        too_few = Defect.NO_POLYGON in faults
+        return Defect.BAD_MASK if too_few else Defect.FLAT_POLYGON
+    if None in faults and len(faults) > 1:
+        return Defect.PART_POLYGON
+    return Defect.ODD_POLYGON if Defect.ODD_POLYGON in faults else faults.pop()
 
 
-def _polygon_fault(polygon: Any, longest: float) -> str | None:
+def sound_mask(segmentation: Any, fault: Defect | None) -> Any:
+    """Return what is usable of a segmentation, None where nothing is.
+
+    Args:
+        segmentation: Polygons or a run-length encoding.
+        fault: What :func:`mask_fault` says of it.
+    """
+    if fault in (None, Defect.RLE_MASK):
+        return segmentation
+    if fault is Defect.FLAT_POLYGON:
+        segmentation = [segmentation]
+    elif fault not in (Defect.PART_POLYGON, Defect.ODD_POLYGON):
+        return None
+    return [
+        polygon[: len(polygon) // 2 * 2]
+        for polygon in segmentation
+        if len(polygon) >= LEAST_NUMBERS
+    ]
+
+
+def _polygon_fault(polygon: Any, longest: float) -> Defect | None:
     if not isinstance(polygon, list) or not {*map(type, polygon)} <= NUMBERS:
-        return BAD_MASK
+        return Defect.BAD_MASK
     span = _span(polygon)
     # no outline is longer than the first; most are found good by it
     if not len(polygon) / 2 * span <= longest and (
         not span <= longest or not _outline(polygon) <= longest
     ):
-        return WILD_MASK
+        return Defect.WILD_MASK
     if len(polygon) < LEAST_NUMBERS:
-        return NO_POLYGON
-    return ODD_POLYGON if len(polygon) % 2 else None
+        return Defect.NO_POLYGON
+    return Defect.ODD_POLYGON if len(polygon) % 2 else None
 
 
 def _span(values: list[float]) -> float:
@@ -147,7 +167,7 @@ def _outline(polygon: list[float]) -> float:
 
 def _rle_fault(
     mask: dict[str, Any], width: float | None, height: float | None
-) -> str | None:
+) -> Defect | None:
     size, runs = mask.get('size'), mask.get('counts')
     if isinstance(runs, str):
         runs = _unpack(runs)
@@ -156,11 +176,11 @@ def _rle_fault(
         or not isinstance(runs, list)
         or not all(type(run) is int and run >= 0 for run in runs)
     ):
-        return BAD_MASK
+        return Defect.BAD_MASK
     fits = width is None or (
         size == [height, width] and sum(runs) == height * width
     )
-    return None if fits else WILD_MASK
+    return None if fits else Defect.WILD_MASK
 
 
 def _unpack(counts: str) -> list[int] | None:

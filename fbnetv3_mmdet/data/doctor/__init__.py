@@ -14,9 +14,9 @@ from ..annotations import (
     read_annotations,
     read_rules,
 )
-from .anchors import fit_anchors, pooler_shares, scale_boxes
+from .anchors import better_fit, fit_anchors, pooler_shares, scale_boxes
 from .drawing import draw_defects
-from .duplicates import check_leaks, check_names, check_twins
+from .duplicates import check_leaks, check_names, check_twins, find_leaks
 from .examining import Report, examine
 from .figures import plot_boxes
 from .pictures import check_files, check_pictures, inspect_all
@@ -27,6 +27,7 @@ __all__ = [
     'Findings',
     'Report',
     'Rules',
+    'better_fit',
     'check_annotations',
     'check_files',
     'check_leaks',
@@ -35,6 +36,7 @@ __all__ = [
     'check_twins',
     'draw_defects',
     'examine',
+    'find_leaks',
     'fit_anchors',
     'inspect_all',
     'make_report',

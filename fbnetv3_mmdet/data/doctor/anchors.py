@@ -38,6 +38,7 @@ class Fit(NamedTuple):
     sizes: list[float]  # of the anchors, px: square roots of their areas
     ratios: list[float]  # height / width
     overlaps: np.ndarray  # (N,): IoU of every box with its best anchor
+    settings: Mapping[str, Any]  # of the anchors' generator
     snippet: str  # of a config, '' where these anchors are in use
 
     @property
@@ -81,6 +82,13 @@ def fit_anchors(boxes: Scaled, cfg: Mapping[str, Any]) -> list[Fit]:
     return []
 
 
+def better_fit(fits: Sequence[Fit]) -> Fit | None:
+    """Return the suggestion, None where it reaches no more boxes."""
+    if len(fits) == 2 and fits[1].missed < fits[0].missed:
+        return fits[1]
+    return None
+
+
 def missed_boxes(boxes: Scaled, fits: Sequence[Fit]) -> np.ndarray:
     """Return which boxes the anchors in use do not reach, (N,)."""
     if not fits:
@@ -106,6 +114,7 @@ def _fit(boxes: Scaled, settings: Mapping[str, Any], snippet: str) -> Fit:
                 for start in range(0, len(boxes.sides), CHUNK)
             ]
         ),
+        settings,
         snippet,
     )
 

@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ...visualization import FONT, contact_sheet
+from ..annotations import Finding, Place, show
+from ..annotations.defects import ERROR, NOTE
 from ..annotations.entries import Picture
-from ..annotations.findings import ERROR, NOTE, Finding, Place, show
+from ..annotations.files import FORMATS
 from ..annotations.values import number
-from ..pictures import FORMATS
 
 TILE = 240  # px, width and height of a picture in the sheet
 LINE = 15  # px, of the text below
@@ -75,7 +76,9 @@ def _tile(
     font = ImageFont.truetype(str(FONT), 11)
     ink = INK.get(finding.level, ORANGE)
     where = str(place._replace(about=''))
-    for row, text in enumerate((finding.kind, where, show(place.about))):
+    for row, text in enumerate(
+        (str(finding.defect), where, show(place.about))
+    ):
         while font.getlength(text) > TILE:
             text = f'{text[:-2]}…'
         draw.text((0, TILE + 2 + row * LINE), text, ink, font)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
+from ..annotations import Defect, Findings, Place
 from ..annotations.entries import Picture
-from ..annotations.findings import Findings, Place
 from .pictures import Inspection
 
 Inspections = Mapping[str, tuple[Picture, Inspection]]
@@ -25,7 +26,7 @@ def check_names(
     for picture in pictures.values():
         if picture.file in files:
             place = Place(picture.file, picture.id)
-            findings.add('image is in val too', place)
+            findings.add(Defect.IN_VAL, place)
 
 
 def check_twins(inspected: Inspections, findings: Findings) -> None:
@@ -35,39 +36,68 @@ def check_twins(inspected: Inspections, findings: Findings) -> None:
         twin = found.digest and first.setdefault(found.digest, file)
         if twin and twin != file:
             place = Place(file, picture.id, about=f'as {twin}')
-            findings.add('same bytes as another image', place)
+            findings.add(Defect.SAME_BYTES, place)
 
 
 def check_leaks(
     inspected: Inspections, val_inspected: Inspections, findings: Findings
 ) -> None:
     """Count images that val has too, or one that looks like them."""
+    for leak in find_leaks(inspected, val_inspected):
+        image = inspected[leak.file][0].id
+        place = Place(leak.file, image, about=f'as {leak.twin}')
+        defect = Defect.IN_VAL if leak.is_copy else Defect.LIKE_VAL
+        findings.add(defect, place)
+
+
+class Leak(NamedTuple):
+    """An image that val has, too.
+
+    Attributes:
+        file: Its name.
+        twin: Name of the one in val.
+        share: Of their gradients, what they have in common.
+        is_copy: Whether the files are the same byte by byte.
+    """
+
+    file: str
+    twin: str
+    share: float
+    is_copy: bool
+
+
+def find_leaks(
+    inspected: Inspections, val_inspected: Inspections
+) -> Iterator[Leak]:
+    """Yield images that val has, then those that look like one of val.
+
+    Args:
+        inspected: Of :func:`.pictures.inspect_all`.
+        val_inspected: Likewise, of val.
+    """
     theirs = {file: found for file, (_, found) in val_inspected.items()}
     digests = {found.digest: file for file, found in theirs.items()}
     digests.pop(None, None)  # what could not be read
     rest = []
-    for file, (picture, found) in inspected.items():
-        place = Place(file, picture.id)
+    for file, (_, found) in inspected.items():
         if twin := digests.get(found.digest):
-            place = place._replace(about=f'as {twin}')
-            findings.add('image is in val too', place)
+            yield Leak(file, twin, 1.0, True)
         elif found.dhash is not None:
-            rest.append(place)
+            rest.append(file)
     hashed = [file for file in theirs if theirs[file].dhash is not None]
     if not rest or not hashed:
         return
     val_signs = np.stack([theirs[file].dhash for file in hashed])
     for start in range(0, len(rest), ROWS):
-        places = rest[start : start + ROWS]
-        signs = np.stack([inspected[place.file][1].dhash for place in places])
-        for place, row in zip(places, _shared(signs, val_signs), strict=True):
+        files = rest[start : start + ROWS]
+        signs = np.stack([inspected[file][1].dhash for file in files])
+        for file, row in zip(files, shared(signs, val_signs), strict=True):
             nearest = int(row.argmax())
             if row[nearest] >= LEAST_SHARE:
-                place = place._replace(about=f'as {hashed[nearest]}')
-                findings.add('looks like one in val', place)
+                yield Leak(file, hashed[nearest], float(row[nearest]), False)
 
 
-def _shared(signs: np.ndarray, others: np.ndarray) -> np.ndarray:
+def shared(signs: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return which share of their gradients pictures have in common.
 
     Args:

@@ -55,8 +55,9 @@ def examine(
         ValueError: A folder of images is missing, or an annotation file is
             none.
     """
-    content, findings = check_annotations(read_annotations(annotations), rules)
-    folder = images and _folder(images)
+    folder = _folder(images) if images else None
+    data = read_annotations(annotations)
+    content, findings = check_annotations(data, rules, folder)
     if opens_images:
         inspected = inspect_all(content.pictures, folder, 'Opening images')
         check_pictures(inspected, findings)
@@ -65,8 +66,12 @@ def examine(
         check_files(content.pictures, folder, findings)
     val_findings = Findings(rules.kinds)
     if val:
-        theirs, val_findings = check_annotations(read_annotations(val), rules)
         val_folder = _folder(val_images) if val_images else folder
+        theirs, val_findings = check_annotations(
+            read_annotations(val, is_labelled=False),
+            rules._replace(learns=False, classes=content.names),
+            val_folder,
+        )
         if opens_images:
             val_inspected = inspect_all(
                 theirs.pictures, val_folder, 'Opening val'

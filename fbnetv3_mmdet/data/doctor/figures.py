@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..annotations.findings import show
+from ..annotations import show
 from .anchors import IOU, Fit, Scaled, missed_boxes
 
 MAX_CLASSES = 30  # bars

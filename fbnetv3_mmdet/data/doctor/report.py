@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from terminaltables import GithubFlavoredMarkdownTable
 
-from ..annotations import Content
-from ..annotations.findings import NUM_EXAMPLES, Findings, Place, show
+from ..annotations import Content, Findings, Place, show
+from ..annotations.findings import NUM_EXAMPLES
 from .anchors import IOU, Fit, Scaled, missed_boxes
 
 EDGES = (0, 8, 16, 32, 64, 128, 256, 512, np.inf)  # px, of the histogram
@@ -46,7 +46,13 @@ def make_report(
         annotations=content.num_annotations,
         objects=len(content.labels),
         findings=[
-            finding._asdict() | dict(places=[*map(_as_dict, finding.places)])
+            dict(
+                kind=str(finding.defect),
+                level=finding.level,
+                effect=finding.effect,
+                count=finding.count,
+                places=[*map(_as_dict, finding.places)],
+            )
             for finding in findings
         ],
         classes=[
@@ -80,7 +86,7 @@ def render_findings(findings: Findings) -> str:
     rows = [
         (
             finding.level,
-            finding.kind,
+            str(finding.defect),
             str(finding.count),
             finding.effect,
             ', '.join(map(str, finding.places[:NUM_EXAMPLES])),
