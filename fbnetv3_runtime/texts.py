@@ -3,6 +3,8 @@
 
 def name_of(given: object) -> str:
     """Return a path, or what else was given, in one short line."""
+    if isinstance(given, bytes):
+        return f'what was given in {len(given)} bytes'
     text = str(given)
     text = text if text.splitlines() == [text] else repr(text)
     return text if len(text) <= 400 else f'{text[:400]}...'

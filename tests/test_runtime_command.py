@@ -4,9 +4,11 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from fbnetv3_runtime import Result, draw, encode_mask
+from fbnetv3_runtime import Mask, Result, draw, encode_mask
 from fbnetv3_runtime.command import main
 
 pytest.importorskip('onnx')
@@ -104,8 +106,7 @@ def test_pictures():
 
 
 def test_drawing():
-    masks = np.zeros((1, 60, 80), bool)
-    masks[0, 20:40, 30:50] = True
+    masks = [Mask(np.ones((20, 20), bool), (30, 20), (80, 60))]
     found = Result(
         np.array([[30, 20, 50, 40]], np.float32), np.array([0.5], np.float32),
         np.array([0]), ['thing'], masks,
@@ -208,9 +209,11 @@ def test_class_name_of_two_lines():
 
 
 def test_bombs_are_refused(capsys, monkeypatch):
-    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 640 * 480 - 1)
+    # Pillow refuses more than twice as many
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 640 * 480 // 2 - 1)
     lines = fails(capsys, 'a', '--json', 'all.json')
     assert lines[0].startswith(f'{Path("a/x.png")} is no readable image: Imag')
+    assert 'make it smaller, or set PIL.Image.MAX_IMAGE_PIXELS' in lines[0]
     assert lines[-1] == 'error: 1 of 1 images could not be read'
 
 
@@ -239,7 +242,7 @@ def test_bombs_are_refused(capsys, monkeypatch):
 )
 def test_mistakes(arguments, message, folder, capsys, monkeypatch):
     # said before any image is read
-    monkeypatch.setattr('fbnetv3_runtime.command.read_image', None)
+    monkeypatch.setattr('fbnetv3_runtime.jobs.read_image', None)
     (folder / 'none').mkdir()
     before = {name: Path(name).read_bytes() for name in names_in('.')}
     *_, line = fails(capsys, *arguments)
@@ -290,16 +293,22 @@ def test_video(film):
 
 def test_interrupting_a_video_writes_what_was_found(film, monkeypatch):
     save = Image.Image.save
-    saved = []
+    lines = Path('found.jsonl')
 
-    def save_first(self, *args, **options):
-        if saved:
-            raise KeyboardInterrupt
-        saved.append(self)
+    def save_once_the_first_is_written(self, *args, **options):
+        if self.getpixel((63, 47))[2] > 100:  # the second frame, blue
+            while not lines.read_text():
+                time.sleep(0.01)
+            handler = signal.getsignal(signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            while signal.getsignal(signal.SIGINT) is handler:
+                time.sleep(0.01)  # until the main thread has stopped
+            raise OSError('its picture is never written')
         save(self, *args, **options)
 
-    monkeypatch.setattr(Image.Image, 'save', save_first)
-    main(['m.onnx', *film])
+    monkeypatch.setattr(Image.Image, 'save', save_once_the_first_is_written)
+    main(['m.onnx', *film, '--jsonl', str(lines)])
     assert names_in('out') == ['film_000001.jpg']
     (entry,) = json.loads(Path('all.json').read_text())
     assert entry['frame'] == 1
+    assert json.loads(lines.read_text()) == entry
