@@ -35,7 +35,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.config, args.checkpoint, args.cfg_options
         )
         report = export_verified(
-            cfg, args.checkpoint, args.target, args.size, args.image
+            cfg,
+            args.checkpoint,
+            args.target,
+            args.size,
+            args.image,
+            args.half,
+            args.split,
+            args.batch,
+            args.proposals,
         )
     print(report)
 
@@ -63,6 +71,33 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar='FILE',
         help='what to compare the file with MMDetection on, best with '
         'objects in it (default: a random picture)',
+    )
+    parser.add_argument(
+        '--half',
+        action='store_true',
+        help='calculate the networks in 16 bits, for devices that are faster '
+        'with them; the file is half as large',
+    )
+    parser.add_argument(
+        '--split',
+        action='store_true',
+        help='write two files, without the operators that choose and pool '
+        'among boxes, for toolchains of NPUs; the second has .regions in its '
+        'name, and the runtime runs both',
+    )
+    parser.add_argument(
+        '--batch',
+        type=int,
+        metavar='N',
+        help='take N pictures of one size at the same time, or any number '
+        '(0), for predict_batch on devices that are faster so',
+    )
+    parser.add_argument(
+        '--proposals',
+        type=int,
+        metavar='N',
+        help='look at the N best regions of a picture, at most those of the '
+        'config: fewer take less time (two-stage detectors)',
     )
     add_cfg_options(parser)
     return parser.parse_args(argv)

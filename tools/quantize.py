@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.float,
             args.max_drop,
             args.num_images,
+            args.bits,
             progress=tqdm,
         )
     print(report)
@@ -88,6 +89,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=0.5,
         metavar='POINTS',
         help='AP50 that may be lost, against the float file (default: 0.5)',
+    )
+    add(
+        '--bits',
+        type=int,
+        default=7,
+        help="of weights; 8 for processors with VNNI or Arm's dot products, "
+        'others add wrongly with them (default: 7, right everywhere)',
     )
     return parser.parse_args(argv)
 

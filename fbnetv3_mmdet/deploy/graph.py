@@ -15,8 +15,10 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 import torchvision
+from mmcv.cnn import ConvModule
 from mmcv.cnn.utils import fuse_conv_bn
 from mmdet.models.detectors import TwoStageDetector
+from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 NEVER = -6e4  # a score below every other that float16 can hold
@@ -82,19 +84,20 @@ class ExportableDetector(nn.Module):
 
     def __init__(self, detector: TwoStageDetector) -> None:
         super().__init__()
-        self.detector = fuse_conv_bn(copy.deepcopy(detector)).eval()
+        own = unshared(copy.deepcopy(detector))
+        self.detector = fuse_conv_bn(own).eval()
         self.requires_grad_(False)
         self.divides = bool((detector.data_preprocessor.std != 1).any())
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return what is found in a picture."""
-        height, width = image.shape[1:3]
-        border = torch.tensor([width, height, width, height]).float()
+        border = border_of(image)
         feats = self.detector.extract_feat(self.normalise(image))
         proposals, exists = self.propose(feats, border)
-        boxes, scores, labels = self.detect(feats, proposals, exists, border)
+        found = self.detect(feats, proposals, exists, border)
         if not self.detector.roi_head.with_mask:
-            return boxes, scores, labels
+            return found
+        boxes, scores, labels = found
         return boxes, scores, labels, self.segment(feats, boxes, labels)
 
     def normalise(self, image: Tensor) -> Tensor:
@@ -128,12 +131,9 @@ class ExportableDetector(nn.Module):
         ]
         scores, deltas, priors = map(torch.cat, zip(*levels, strict=True))
         boxes = head.bbox_coder.decode(priors, deltas)
-        boxes = _clip(boxes, border, head.bbox_coder.clip_border)
-        if cfg.get('min_bbox_size', -1) >= 0:
-            sides = boxes[:, 2:] - boxes[:, :2]
-            large = (sides > cfg.min_bbox_size).all(1)
-            scores = torch.where(large, scores, NEVER)
-        apart = _move_apart(boxes, [level[0].shape[0] for level in levels])
+        boxes = clip(boxes, border, head.bbox_coder.clip_border)
+        scores = of_large(boxes, scores, cfg)
+        apart = move_apart(boxes, [level[0].shape[0] for level in levels])
         limit = cfg.max_per_img
         kept = nms(
             apart[None],
@@ -156,7 +156,7 @@ class ExportableDetector(nn.Module):
         """Return boxes, scores and labels, best first."""
         roi_head = self.detector.roi_head
         head, cfg = roi_head.bbox_head, roi_head.test_cfg
-        x = _pool(roi_head.bbox_roi_extractor, feats, proposals)
+        x = pool(roi_head.bbox_roi_extractor, feats, F.pad(proposals, (1, 0)))
         if roi_head.with_shared_head:
             x = roi_head.shared_head(x)
         logits, deltas = head(x)
@@ -164,7 +164,7 @@ class ExportableDetector(nn.Module):
         scores = torch.where(exists[:, None], scores, NEVER)
         boxes = head.bbox_coder.decode(proposals, deltas)
         boxes = boxes.view(len(proposals), -1, 4)
-        boxes = _clip(boxes, border, head.bbox_coder.clip_border)
+        boxes = clip(boxes, border, head.bbox_coder.clip_border)
         boxes = boxes.expand(-1, head.num_classes, -1)
         kept = nms(
             boxes.transpose(0, 1),
@@ -187,11 +187,26 @@ class ExportableDetector(nn.Module):
     ) -> Tensor:
         """Return the probabilities of the detected classes' masks."""
         roi_head = self.detector.roi_head
-        x = _pool(roi_head.mask_roi_extractor, feats, boxes)
+        x = pool(roi_head.mask_roi_extractor, feats, F.pad(boxes, (1, 0)))
         logits = roi_head.mask_head(x)
         if roi_head.mask_head.class_agnostic:
             return logits[:, 0].sigmoid()
         return logits[torch.arange(labels.shape[0]), labels].sigmoid()
+
+
+def unshared(detector: nn.Module) -> nn.Module:
+    """Give each block a convolution of its own, and return the detector.
+
+    Levels of RTMDet's head share convolutions and not their norms: a norm
+    that became part of a shared one would be in those of all levels.
+    """
+    known: set[nn.Module] = set()
+    for module in detector.modules():
+        if isinstance(module, ConvModule):
+            if module.conv in known:
+                module.conv = copy.deepcopy(module.conv)
+            known.add(module.conv)
+    return detector
 
 
 def _best(
@@ -206,12 +221,33 @@ def _best(
     return scores, deltas.index_select(0, index), priors.index_select(0, index)
 
 
-def _clip(boxes: Tensor, border: Tensor, wanted: bool) -> Tensor:
+def clip(boxes: Tensor, border: Tensor, wanted: bool) -> Tensor:
+    """Return boxes within the picture, where that is wanted."""
     return boxes.clamp(min=0).minimum(border) if wanted else boxes
 
 
-def _move_apart(boxes: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Return boxes of which those of different levels do not overlap.
+def border_of(image: Tensor) -> Tensor:
+    """Return the sides of a picture (1, H, W, 3) as the largest box, (4,)."""
+    height, width = image.shape[1:3]
+    return torch.tensor([width, height, width, height]).float()
+
+
+def of_large(boxes: Tensor, scores: Tensor, cfg: ConfigDict) -> Tensor:
+    """Return scores (..., N), ``NEVER`` those of boxes that are too small.
+
+    Args:
+        boxes: (..., N, 4).
+        scores: (..., N).
+        cfg: Whose ``min_bbox_size`` is the least side; below 0: any.
+    """
+    if cfg.get('min_bbox_size', -1) < 0:
+        return scores
+    sides = boxes[..., 2:] - boxes[..., :2]
+    return torch.where((sides > cfg.min_bbox_size).all(-1), scores, NEVER)
+
+
+def move_apart(boxes: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Return boxes (..., N, 4) of which those of levels do not overlap.
 
     Source: mmcv's ``batched_nms``, to the last rounding.
     """
@@ -223,17 +259,16 @@ def _move_apart(boxes: Tensor, lengths: Sequence[int]) -> Tensor:
     return boxes + level * (boxes.max() + 1)
 
 
-def _pool(
-    extractor: nn.Module, feats: Sequence[Tensor], boxes: Tensor
+def pool(
+    extractor: nn.Module, feats: Sequence[Tensor], rois: Tensor
 ) -> Tensor:
-    """Return (R, channels, P, P) of regions (R, 4).
+    """Return (R, channels, P, P) of regions (R, 5), as RoIAlign has them.
 
     Every level pools every region, so that shapes are fixed. The regions of
     other levels are moved outside of the picture, where they give 0 and cost
     little.
     """
     feats = feats[extractor.first_level : extractor.num_inputs]
-    rois = F.pad(boxes, (1, 0))  # the picture's index in the batch
     if len(feats) == 1:
         return extractor.roi_layers[0](feats[0], rois)
     level = extractor.map_roi_levels(rois, len(feats))[:, None]
@@ -242,6 +277,7 @@ def _pool(
     for i, (layer, feat) in enumerate(
         zip(extractor.roi_layers, feats, strict=True)
     ):
-        moved = torch.where(level == i, boxes, nowhere)
-        pooled.append(layer(feat, F.pad(moved, (1, 0))))
+        moved = torch.where(level == i, rois[:, 1:], nowhere)
+        moved = torch.cat([rois[:, :1], moved], 1)
+        pooled.append(layer(feat, moved))
     return sum(pooled)

@@ -32,9 +32,10 @@ from torch import nn
 
 from fbnetv3_runtime import MAX_THREADS
 from fbnetv3_runtime.backends import BACKENDS, load_model
+from fbnetv3_runtime.engine import Engine
 
 from .inputs import as_batch, random_picture
-from .support import check_pipeline, check_size
+from .support import box_head, check_pipeline, check_size
 
 ENGINES = ('torch', *BACKENDS)
 PAUSE = 0.1  # s, in which the threads of the last run go to sleep
@@ -152,15 +153,26 @@ def prepare(
         return _exported(model, size, backend, threads)
     cfg = Config.fromfile(model) if is_path else model
     width, height = check_pipeline(get_test_pipeline_cfg(cfg))['scale']
-    detector = random_detector(cfg, random_picture(height, width))
     if backend == 'torch':
+        detector = random_detector(cfg, random_picture(height, width))
         return _eager(detector, size or (height, width), threads)
-    from .export import export  # PyTorch's exporter takes two seconds
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'random.onnx')
-        export(cfg, detector, class_names(detector), path)
+        export_random(cfg, path)
         return _exported(path, size, backend, threads)
+
+
+def export_random(cfg: Config, path: Path) -> None:
+    """Export a config's detector of random weights, to measure it.
+
+    Raises:
+        ValueError: The config cannot be exported.
+    """
+    from .export import export  # PyTorch's exporter takes two seconds
+
+    width, height = check_pipeline(get_test_pipeline_cfg(cfg))['scale']
+    detector = random_detector(cfg, random_picture(height, width))
+    export(cfg, detector, class_names(detector), path)
 
 
 def random_detector(cfg: Config, picture: np.ndarray) -> nn.Module:
@@ -212,13 +224,13 @@ def take_statistics(model: nn.Module) -> None:
 
 def class_names(model: nn.Module) -> list[str]:
     """Return a name for each class of a detector."""
-    return [f'class {i}' for i in range(model.roi_head.bbox_head.num_classes)]
+    return [f'class {i}' for i in range(box_head(model).num_classes)]
 
 
 def _exported(
     path: str | os.PathLike, size: Size | None, backend: str, threads: int
 ) -> Run:
-    run, metadata = load_model(path, backend, threads)
+    run, metadata = load_model(path, backend, Engine(threads, 1))
     fixed = metadata['size']
     if fixed and size and [*fixed] != [*size]:
         raise ValueError(
@@ -226,7 +238,8 @@ def _exported(
             f'{tuple(fixed)}; leave it out'
         )
     size = fixed or size or metadata['resize']['scale'][::-1]
-    pixels = random_picture(*size)[None]
+    batch = metadata.get('batch') or 1  # of such a file, that of all
+    pixels = np.repeat(random_picture(*size)[None], batch, 0)
     return lambda: run(pixels)
 
 

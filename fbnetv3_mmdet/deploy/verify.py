@@ -4,59 +4,32 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import onnx
-import torch
 from mmengine.config import Config
-from scipy.optimize import linear_sum_assignment
-from torch import nn
 
 import fbnetv3_runtime
-from fbnetv3_runtime import Result, read_image
+from fbnetv3_runtime import read_image
+from fbnetv3_runtime.backends import second_file
 
 from ..files import complete_file
 from ..inference import TorchDetector
-from .inputs import as_batch, random_picture
-from .support import check_size
-
-TOLERANCE = dict(boxes=0.05, scores=1e-4, masks=1e-3)
-OTHER = 1.0  # pixels by which a box is another's, not the same one moved
-
-
-class Differences(NamedTuple):
-    """Largest differences between two sets of detections.
-
-    Attributes:
-        detections: How many there are.
-        boxes: Largest difference of a coordinate, in pixels; infinite where
-            the two sets differ in size or classes.
-        scores: Largest difference of a score.
-        masks: Share of the masks' pixels that differ; None: there are no
-            masks.
-    """
-
-    detections: int
-    boxes: float
-    scores: float
-    masks: float | None = None
-
-    @property
-    def negligible(self) -> bool:
-        """Whether they are no larger than rounding explains."""
-        limits = TOLERANCE.items()
-        return all((getattr(self, key) or 0) <= limit for key, limit in limits)
-
-    def __str__(self) -> str:
-        """Return the figures in words."""
-        masks = '' if self.masks is None else f', masks {self.masks:.2%}'
-        return (
-            f'{self.detections} detections, largest differences: boxes '
-            f'{self.boxes:.1g} px, scores {self.scores:.1g}{masks}'
-        )
+from .comparison import (
+    HALF_TOLERANCE,
+    TOLERANCE,
+    Differences,
+    compare,
+    rounding_decides,
+)
+from .half import to_half
+from .inputs import random_picture
+from .support import check_batch, check_size, limit_proposals
 
 
 class ExportReport(NamedTuple):
@@ -99,6 +72,10 @@ def export_verified(
     path: str | os.PathLike,
     size: tuple[int, int] | None = None,
     image: str | None = None,
+    half: bool = False,
+    split: bool = False,
+    batch: int | None = None,
+    proposals: int | None = None,
 ) -> ExportReport:
     """Write a trained detector as an ONNX file that finds what it finds.
 
@@ -110,24 +87,30 @@ def export_verified(
         size: (height, width) of the input in pixels; None: any.
         image: An image file to compare with MMDetection on, best with
             objects in it; None: a random picture.
+        half: Whether the networks calculate in 16 bits.
+        split: Whether to write two files without NonMaxSuppression and
+            RoiAlign; the second has ``.regions`` in its name.
+        batch: How many pictures the file takes at the same time; 0: any
+            number; None: one.
+        proposals: How many regions of a picture a two-stage detector looks
+            at; None: as many as in the config.
 
     Raises:
         ValueError: A part of the config cannot be exported, the file finds
             other things than MMDetection, or an argument is wrong.
     """
     path = Path(path)
-    from .export import export  # PyTorch's exporter takes two seconds
-
     check_size(size)
-    if os.path.lexists(path):
-        raise ValueError(
-            f'target={str(path)!r} exists; choose another name, or remove it'
-        )
+    check_batch(batch, split)
+    _check_target(path, half, split)
     given = None if image is None else read_image(image)
-    detector = TorchDetector(copy.deepcopy(cfg), checkpoint, 'cpu')
+    cfg = copy.deepcopy(cfg)
+    if proposals is not None:
+        limit_proposals(cfg, proposals)
+    detector = TorchDetector(cfg, checkpoint, 'cpu')
     model = detector.model
-    with complete_file(path) as partial:
-        export(cfg, model, detector.meta['classes'], partial, size)
+    with _complete_files(path, split) as (partial, *more):
+        _write(cfg, detector, [partial, *more], size, batch)
         run = fbnetv3_runtime.Detector(partial, 'onnxruntime', threads=1)
         if given is None:
             width, height = run.metadata['resize']['scale']
@@ -141,65 +124,61 @@ def export_verified(
                 f'not what MMDetection finds, {found}; try another with '
                 '--image, and report this'
             )
+        limits = TOLERANCE
+        if half:
+            to_half(partial)
+            run = fbnetv3_runtime.Detector(partial, 'onnxruntime', threads=1)
+            found, limits = compare(run, model, pixels), HALF_TOLERANCE
     numbers = sum(p.numel() for p in model.parameters())
-    return ExportReport(path, name, found, found.negligible, numbers)
+    return ExportReport(path, name, found, found.within(limits), numbers)
 
 
-def compare(
-    run: fbnetv3_runtime.Detector, model: nn.Module, picture: np.ndarray
-) -> Differences:
-    """Compare what a file finds with what its detector finds.
-
-    Args:
-        run: The file.
-        model: What it was written from.
-        picture: uint8 (H, W, 3), RGB, of the network's input size.
-    """
-    return differences(run.predict(picture), detect(model, picture))
-
-
-def rounding_decides(model: nn.Module, picture: np.ndarray) -> bool:
-    """Return whether a detector finds others if all weights change by 3e-7.
-
-    Of proposals that score alike, as those of a hardly trained detector do,
-    rounding decides which are kept. Another order of additions, as in
-    another engine, then finds other things, and neither is wrong.
-    """
-    generator = torch.Generator().manual_seed(0)
-    shaken = copy.deepcopy(model)
-    with torch.no_grad():
-        for weights in shaken.parameters():
-            noise = torch.randn(weights.shape, generator=generator)
-            weights += 3e-7 * noise * (1 + abs(weights))
-    found, expected = detect(shaken, picture), detect(model, picture)
-    return differences(found, expected).boxes > OTHER
+def _check_target(path: Path, half: bool, split: bool) -> None:
+    for file in (path, second_file(path))[: 2 if split else 1]:
+        if os.path.lexists(file):
+            raise ValueError(
+                f'target={str(file)!r} exists; choose another name, or '
+                'remove it'
+            )
+    if half and split:
+        raise ValueError(
+            '--half and --split do not go together; leave --half out, as '
+            "NPUs' toolchains convert to their own numbers"
+        )
 
 
-def detect(model: nn.Module, picture: np.ndarray) -> Result:
-    """Return what MMDetection finds in a picture; classes have no names."""
-    with torch.no_grad():
-        (sample,) = model.test_step(as_batch(picture))
-    found = sample.pred_instances.numpy()
-    masks = found.get('masks')
-    names = [''] * len(found.labels)
-    return Result(found.bboxes, found.scores, found.labels, names, masks)
+@contextmanager
+def _complete_files(path: Path, split: bool) -> Iterator[list[Path]]:
+    """Yield where to write a file, or two, that appear when complete."""
+    with complete_file(path) as first:
+        if not split:
+            yield [first]
+            return
+        second = Path(second_file(first))
+        try:
+            yield [first, second]
+            with complete_file(Path(second_file(path))) as place:
+                shutil.copyfile(second, place)
+        finally:
+            second.unlink(missing_ok=True)
 
 
-def differences(found: Result, expected: Result) -> Differences:
-    """Compare detections, each matched with one of the other set."""
-    count = len(expected.labels)
-    if sorted(found.labels) != sorted(expected.labels):
-        return Differences(count, np.inf, np.inf)
-    boxes = abs(found.boxes[:, None] - expected.boxes).max(2)
-    scores = abs(found.scores[:, None] - expected.scores)
-    alien = found.labels[:, None] != expected.labels
-    pairs = linear_sum_assignment(boxes + scores + 1e6 * alien)
-    worst = [float(gap[pairs].max(initial=0)) for gap in (boxes, scores)]
-    if found.masks is None:
-        return Differences(count, *worst)
-    masks = expected.masks[pairs[1]]
-    share = (found.masks[pairs[0]] != masks).sum() / max(masks.sum(), 1)
-    return Differences(count, *worst, float(share))
+def _write(
+    cfg: Config,
+    detector: TorchDetector,
+    paths: list[Path],
+    size: tuple[int, int] | None,
+    batch: int | None,
+) -> None:
+    # PyTorch's exporter takes two seconds
+    from .export import export
+    from .split import export_split
+
+    classes = detector.meta['classes']
+    if len(paths) == 2:
+        export_split(cfg, detector.model, classes, paths, size)
+    else:
+        export(cfg, detector.model, classes, *paths, size, batch)
 
 
 def describe(path: Path, parameters: int) -> str:

@@ -58,7 +58,7 @@ class Sensitivity:
         self._quantizer, self._files = quantizer, files
         self.progress = progress
         detector = Detector(model, 'onnxruntime')
-        found = detect(detector, progress(files, 'float')).results
+        found = detect(detector, progress(files, 'float'))
         self._all = agreement(found)
         # Others show nothing. Crowds, whose proposals displace each other,
         # would show roundings.
@@ -91,7 +91,7 @@ class Sensitivity:
             path = Path(folder, 'model.onnx')
             onnx.save(self._quantizer.build(layers), path)
             detector = Detector(path, 'onnxruntime')
-        return detect(detector, files).results
+        return detect(detector, files)
 
 
 def choose(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from fbnetv3_runtime import SUFFIXES, Detector, read_image
+from fbnetv3_runtime import SUFFIXES, Detector
 
 from ...files import complete_file
 from .choose import Sensitivity, choose
@@ -30,6 +30,7 @@ def quantize_file(
     keep_float: Sequence[str] = (),
     max_drop: float = 0.5,
     num_images: int = 100,
+    bits: int = 7,
     progress: Progress = _silent,
 ) -> Report:
     """Write an exported detector with its networks in 8-bit integers.
@@ -48,6 +49,8 @@ def quantize_file(
         keep_float: Layers that stay in float, such as 'rpn_head.*'.
         max_drop: Points of AP50 that may be lost, 0 to 100.
         num_images: How many of the images are used, evenly spread.
+        bits: Of the weights. 8 are for processors with VNNI or Arm's dot
+            products; others add wrongly with them.
         progress: Called with what is iterated over and a word for people,
             such as ``tqdm``; returns what to iterate over.
 
@@ -56,7 +59,7 @@ def quantize_file(
             be met.
     """
     model, target = os.fspath(model), os.fspath(target)
-    _check(target, num_images, max_drop)
+    _check(target, num_images, max_drop, bits)
     detector = Detector(model, 'onnxruntime')
     known = None
     if annotations:
@@ -64,7 +67,7 @@ def quantize_file(
     files = _find_images(images, known.has if known else lambda file: True)
     files = spread(files, num_images)
     scorer = known.scorer(files) if known else None
-    quantizer = Quantizer(Path(model))
+    quantizer = Quantizer(Path(model), bits)
     kept = quantizer.match(keep_float)
     quantizer.calibrate(_read_inputs(detector, files, progress))
     layers = [name for name in quantizer.layers if name not in kept]
@@ -76,7 +79,12 @@ def quantize_file(
     return Report(figures, [*quantizer.layers], choice)
 
 
-def _check(target: str, num_images: int, max_drop: float) -> None:
+def _check(target: str, num_images: int, max_drop: float, bits: int) -> None:
+    if bits not in (7, 8):
+        raise ValueError(
+            f'--bits={bits} is no width of weights; give 7, or 8 for '
+            "processors with VNNI or Arm's dot products"
+        )
     if os.path.lexists(target):
         raise ValueError(
             f'target={target!r} exists; choose another name, or remove it'
@@ -125,11 +133,11 @@ def _read_inputs(
     errors = []
     for file in progress(files, 'calibration'):
         try:
-            picture = read_image(file)
+            photo = detector.read(file)
         except ValueError as error:
             errors.append(error)
         else:
-            pixels, _ = detector.resize(picture)
+            pixels, _ = detector.resize(photo.picture, photo.size)
             yield pixels[None]
     if errors:
         raise ValueError(

@@ -4,8 +4,9 @@ ONNX Runtime's quantizer does it, after training: activations are unsigned, of
 the range seen in calibration images; weights are signed, a scale for each
 output channel. Proposals, suppression and box decoding stay as they are.
 
-Weights have 7 bits: processors without VNNI add two products of 8 bits in 16,
-where 8-bit weights overflow. With 7 the file gives the same everywhere.
+Weights have 7 bits, unless 8 are asked for: processors without VNNI, or Arm's
+dot products, add two products of 8 bits in 16, where 8-bit weights overflow.
+With 7 the file gives the same everywhere.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ from onnxruntime.quantization.quant_utils import (
 )
 
 from fbnetv3_runtime import read_metadata
-from fbnetv3_runtime.backends import KEY
+from fbnetv3_runtime.metadata import KEY
 
 from .equalize import equalize
 
 WEIGHTED = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')
 JOINING = ('Relu', 'Add')  # in integers where what they join is
+DONE = {'batch', 'float16', 'int8', 'split'}  # in metadata
 QUANTIZED = ('QuantizeLinear', 'DequantizeLinear', 'QLinearConv')
 
 
@@ -46,6 +48,7 @@ class Quantizer:
 
     Args:
         path: The file to quantize, which ``tools/export.py`` wrote.
+        bits: Of the weights, 7 or 8.
 
     Attributes:
         layers (dict): Nodes by name of the layer, such as
@@ -55,14 +58,18 @@ class Quantizer:
         ValueError: The file is from elsewhere, or quantized already.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, bits: int = 7) -> None:
+        self._bits = bits
         self.metadata = read_metadata(path)
         self._model = save_and_reload_model_with_shape_infer(onnx.load(path))
         operators = {node.op_type for node in self._model.graph.node}
-        if not operators.isdisjoint(QUANTIZED) or 'int8' in self.metadata:
+        if not (
+            DONE.isdisjoint(self.metadata) and operators.isdisjoint(QUANTIZED)
+        ):
             raise ValueError(
-                f'{path} is quantized already; give the float file that it '
-                'was made from'
+                f'{path} is quantized already, has 16 bits, is one of two '
+                'files, or takes batches; give what tools/export.py writes '
+                'without options'
             )
         self.layers = _find_layers(self._model.graph)
         self._ranges: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -93,12 +100,7 @@ class Quantizer:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, 'model.onnx')
             onnx.save(self._model, path)
-            calibrator = MinMaxCalibrater(
-                path,
-                [*WEIGHTED, *JOINING],
-                str(path.with_name('augmented.onnx')),
-                per_channel=True,
-            )
+            calibrator = _Calibrater(path, self._network_tensors())
             calibrator.augment_graph()
             calibrator.create_inference_session()
             calibrator.collect_data(_Reader(inputs))
@@ -125,7 +127,7 @@ class Quantizer:
                 quantizer = QDQQuantizer(
                     model,
                     per_channel=True,
-                    reduce_range=True,
+                    reduce_range=self._bits == 7,
                     weight_qType=QuantType.QInt8,
                     activation_qType=QuantType.QUInt8,
                     # the quantizer writes into it
@@ -143,19 +145,56 @@ class Quantizer:
         self._describe(model, layers)
         return model
 
+    def _network_tensors(self) -> set[str]:
+        """Return what the layers and what joins them take and give."""
+        graph = self._model.graph
+        names = {name for nodes in self.layers.values() for name in nodes}
+        names.update(_find_joining(graph, names))
+        return {
+            tensor
+            for node in graph.node
+            if node.name in names
+            for tensor in (*node.input, *node.output)
+        }
+
     def _describe(
         self, model: onnx.ModelProto, layers: Collection[str]
     ) -> None:
         """Enter what was done, and nothing else, into the metadata."""
         how = dict(
             activations='uint8',
-            weights='int8 of 7 bits, per channel',
+            weights=f'int8 of {self._bits} bits, per channel',
             float=[name for name in self.layers if name not in layers],
         )
         facts = json.dumps(self.metadata | dict(int8=how))
         del model.metadata_props[:]
         onnx.helper.set_model_props(model, {KEY: facts})
         del model.graph.value_info[:]
+
+
+class _Calibrater(MinMaxCalibrater):
+    """Finds the ranges of some tensors; others may be scalars, and have none.
+
+    Args:
+        path: Of the network, in a folder for what is made of it.
+        tensors: Their names.
+    """
+
+    def __init__(self, path: Path, tensors: Collection[str]) -> None:
+        super().__init__(
+            path,
+            [*WEIGHTED, *JOINING],
+            str(path.with_name('augmented.onnx')),
+            per_channel=True,
+        )
+        self._tensors = tensors
+
+    def select_tensors_to_calibrate(
+        self, model: onnx.ModelProto
+    ) -> tuple[set[str], dict[str, onnx.ValueInfoProto]]:
+        """Return the tensors' names, and all that is known of tensors."""
+        found, known = super().select_tensors_to_calibrate(model)
+        return found.intersection(self._tensors), known
 
 
 class _Reader(CalibrationDataReader):
@@ -172,9 +211,14 @@ class _Reader(CalibrationDataReader):
 def _find_layers(graph: onnx.GraphProto) -> dict[str, list[str]]:
     """Return names of nodes by the names of the modules they come from.
 
-    A module may have several: each level of a feature pyramid has one.
+    A module may have several: each level of a feature pyramid has one. What
+    else is multiplied, as the distances whose mean GFL takes, is no layer.
     """
-    weights = {tensor.name for tensor in graph.initializer}
+    weights = {
+        tensor.name
+        for tensor in graph.initializer
+        if tensor.name.endswith('.weight')
+    }
     layers: dict[str, list[str]] = {}
     for node in graph.node:
         if node.op_type in WEIGHTED and node.input[1] in weights:

@@ -12,6 +12,7 @@ from terminaltables import GithubFlavoredMarkdownTable
 
 from fbnetv3_runtime import BACKENDS, Detector
 
+from ..latency import in_turns, prepare
 from .choose import Choice
 from .score import CocoScorer, Progress, agreement, detect
 
@@ -24,7 +25,8 @@ class FileFigures(NamedTuple):
         path: The file.
         scores: COCO's metrics in percent by name; 'vs float' are those where
             the float file's detections count as the truth.
-        milliseconds: The median image takes, from its pixels to the boxes.
+        milliseconds: The median of what a picture takes, from the network's
+            input to the boxes; the files take turns.
         megabytes: Size of the file.
     """
 
@@ -39,8 +41,8 @@ class Report(NamedTuple):
     """What quantizing did.
 
     Attributes:
-        files: Figures of the float file and of the quantized one, in each
-            backend that is installed.
+        files: Figures of the float file and then of the quantized one, in
+            each backend that is installed.
         layers: Names of all layers, in the order of the file.
         choice: Which of them are integers, and what they lose.
     """
@@ -56,7 +58,21 @@ class Report(NamedTuple):
             figures = [f'{value:.2f}' for value in [*scores.values(), *more]]
             table.append([backend, path, *figures])
         text = GithubFlavoredMarkdownTable(table).table
-        return f'{text}\n{explain(self.layers, self.choice)}'
+        lines = [text, explain(self.layers, self.choice), *self.not_faster()]
+        return '\n'.join(lines)
+
+    def not_faster(self) -> list[str]:
+        """Return a line for each backend that gains no time here."""
+        return [
+            f'{fast.backend} takes {fast.milliseconds:.1f} ms with integers '
+            f'and {plain.milliseconds:.1f} ms in float on this machine: ship '
+            'the float file for it, or measure on the device '
+            '(tools/benchmark.py)'
+            for plain, fast in zip(
+                self.files[::2], self.files[1::2], strict=True
+            )
+            if fast.milliseconds >= plain.milliseconds
+        ]
 
 
 def compare(
@@ -75,16 +91,19 @@ def compare(
     """
     same, figures = None, []
     for backend in filter(importlib.util.find_spec, BACKENDS):
-        for model in models:
+        times = in_turns(
+            [prepare(m, backend=backend) for m in models], rounds=3, times=10
+        )
+        for model, time in zip(models, times, strict=True):
             detector = Detector(model, backend, threads=1)
             found = detect(detector, progress(images, f'{backend} {model}'))
-            same = same or agreement(found.results)
-            scores = scorer.score(found.results) if scorer else {}
-            for key, value in same.score(found.results).items():
+            same = same or agreement(found)
+            scores = scorer.score(found) if scorer else {}
+            for key, value in same.score(found).items():
                 scores[f'{key} vs float'] = value
             size = os.path.getsize(model) / 1e6
             figures.append(
-                FileFigures(backend, model, scores, found.milliseconds, size)
+                FileFigures(backend, model, scores, time.median, size)
             )
     return figures
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
-from statistics import median
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from fbnetv3_runtime import Detector, Result, encode_mask, read_image
+from fbnetv3_runtime import Detector, Result
 
-from ...data.annotations import Rules, read_annotations, read_contents
+from ...data.annotations import Rules, read_contents
+from ...data.coco import as_coco
 
 CONFIDENT = 0.5  # least score of what another file must find, too
 POSSIBLE = 0.25  # least score of what it may find
@@ -26,32 +26,18 @@ T = TypeVar('T')
 Progress = Callable[[Sequence[T], str], Iterable[T]]
 
 
-class Detections(NamedTuple):
-    """What a file found in images.
+def detect(detector: Detector, files: Iterable[Path]) -> list[Result]:
+    """Return what a detector finds in image files.
 
-    Attributes:
-        results: The result of each image, its masks as COCO's RLE: those of
-            many images would fill the memory.
-        milliseconds: The median image takes, from its pixels to the boxes.
+    Masks are COCO's RLE: those of many images would fill the memory.
     """
-
-    results: list[Result]
-    milliseconds: float
-
-
-def detect(detector: Detector, files: Iterable[Path]) -> Detections:
-    """Detect the objects in image files."""
-    results, seconds = [], []
+    results = []
     for file in files:
-        picture = read_image(file)
-        start = time.perf_counter()
-        found = detector.predict(picture)
-        seconds.append(time.perf_counter() - start)
+        found = detector.predict(file)
         if found.masks is not None:
-            masks = np.array([encode_mask(m) for m in found.masks], object)
-            found = found._replace(masks=masks)
+            found = found._replace(masks=[m.rle() for m in found.masks])
         results.append(found)
-    return Detections(results, 1000 * median(seconds))
+    return results
 
 
 def spread(items: Sequence[T], number: int) -> list[T]:
@@ -145,7 +131,8 @@ def agreement(results: Sequence[Result]) -> CocoScorer:
         return CocoScorer(coco, ids, categories)
     except ValueError as error:
         raise ValueError(
-            f'the model, at a score of {CONFIDENT}, {error}'
+            f'the model, at a score of {CONFIDENT}, {error}, or '
+            'train the model for longer'
         ) from error
 
 
@@ -157,29 +144,27 @@ class Annotations:
         classes: Names of what a model detects.
 
     Raises:
-        ValueError: The file is none, or lacks a class.
+        ValueError: The file is none, or would stop a training.
     """
 
     def __init__(self, path: str, classes: Sequence[str]) -> None:
-        rules = Rules(is_test=True, is_raw=True)
+        rules = Rules(classes=tuple(classes), learns=False)
         try:
-            names = read_contents(path, rules).classes
+            content = read_contents(path, rules).content
         except ValueError as error:
             raise ValueError(f'--ann={error}') from error
-        missing = [name for name in classes if name not in names]
-        if missing:
-            raise ValueError(
-                f'--ann={path!r} has the categories {[*names]}, and not '
-                f'{missing}, which the model detects; give annotations of '
-                'its classes'
+        known = zip(classes, content.categories, strict=True)
+        if missing := [name for name, number in known if number is None]:
+            warnings.warn(
+                f'--ann={path!r} has no category {missing}, which the model '
+                'detects: what it finds of them counts as false',
+                stacklevel=2,
             )
-        coco = read_annotations(path)
-        by_class = {item['name']: item['id'] for item in coco['categories']}
-        self._path, self._coco = path, coco
+        self._path, self._coco = path, as_coco(content)
         self._ids = {
-            image['file_name']: image['id'] for image in coco['images']
+            image['file_name']: image['id'] for image in self._coco['images']
         }
-        self._categories = [by_class[name] for name in classes]
+        self._categories = [item['id'] for item in self._coco['categories']]
 
     def has(self, file: Path) -> bool:
         """Whether an image file is among the images."""
@@ -240,7 +225,8 @@ def _ignored(annotation: Mapping) -> dict:
 def _select(result: Result, keep: np.ndarray) -> Result:
     boxes, scores, labels, names, masks = result
     names = [name for name, kept in zip(names, keep, strict=True) if kept]
-    masks = None if masks is None else masks[keep]
+    if masks is not None:
+        masks = [mask for mask, kept in zip(masks, keep, strict=True) if kept]
     return Result(boxes[keep], scores[keep], labels[keep], names, masks)
 
 
