@@ -7,6 +7,7 @@ default_hooks = dict(
     check_settings=dict(type='CheckSettingsHook'),
     channels_last=dict(type='ChannelsLastHook'),
     reuse_memory=dict(type='ReuseMemoryHook'),
+    pinned_memory=dict(type='PinnedMemoryHook'),
     # docs/reliability.md says what these are for
     checkpoint=dict(type='DurableCheckpointHook'),
     finite_loss=dict(type='FiniteLossHook', interval=1),

@@ -5,7 +5,7 @@ _base_ = [
 ]
 
 # Yours: a folder with images/, train.json and val.json in COCO's format, and
-# its classes, named as in the files and in their order.
+# its classes, named as in the files.
 data_root = 'data/custom/'
 classes = ('cat', 'dog')
 
@@ -22,11 +22,14 @@ model = dict(
     train_cfg=dict(rcnn=dict(sampler=dict(num=64, pos_fraction=0.5))),
     test_cfg=dict(rpn=dict(max_per_img=100)),
 )
-optim_wrapper = dict(optimizer=dict(lr=0.01))  # from scratch 0.04
+optim_wrapper = dict(optimizer=dict(lr=0.01))
+# With load_from=None, the tools set these to the second value.
+from_scratch = {
+    'model.backbone.frozen_stages': (2, 0),
+    'optim_wrapper.optimizer.lr': (0.01, 0.04),
+}
 
 dataset = dict(data_root=data_root, metainfo=dict(classes=classes))
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + 'val.json')
-test_evaluator = val_evaluator

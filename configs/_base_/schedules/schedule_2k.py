@@ -1,14 +1,7 @@
 _base_ = './schedule_1k.py'
 
-max_iters = 2000
+following = {'train_cfg.max_iters': 2000, 'train_cfg.val_interval': 500}
 
-train_cfg = dict(max_iters=max_iters, val_interval=500)
-param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=0,
-        T_max=max_iters,
-        end=max_iters,
-        by_epoch=False)
-]
+train_cfg = dict(
+    max_iters=following['train_cfg.max_iters'],
+    val_interval=following['train_cfg.val_interval'])
