@@ -1,0 +1,1 @@
+"""Search of an architecture and a recipe under limits (NARS)."""
