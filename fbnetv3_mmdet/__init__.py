@@ -1,71 +1,11 @@
 """FBNetV3 detectors for MMDetection 3.x; importing fills its registries."""
 
-try:
-    import mmdet  # noqa: F401
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f'fbnetv3_mmdet needs MMDetection, and {error.name!r} is missing: '
-        'pip install "mmdet-fbnetv3[onedl]"'
-    ) from error
-
-from .lazy import deferred, without_remarks
-from .mmcv_ops import register_ops
-
-register_ops()  # before anything imports mmcv.ops
-
-# MMDetection imports them for lane detection and tracking: two seconds.
-with deferred('imgaug', 'pandas', 'sklearn'), without_remarks():
-    from .checkpoints import register_schemes
-    from .data import DigitScenes
-    from .models import (
-        ExportedDetector,
-        FBNetV3,
-        FBNetV3IS,
-        FBNetV3MaskHead,
-        FBNetV3OD,
-        FBNetV3RoIExtractor,
-        FBNetV3RoIHead,
-        FBNetV3RPNHead,
-        FBNetV3SharedHead,
-    )
-    from .models.norms import NaiveSyncBN
-    from .training.ema import D2GoEMA, D2GoEMAHook
-    from .training.faults import (
-        DurableCheckpointHook,
-        ExactResumeHook,
-        FiniteLossHook,
-        StopOnSignalHook,
-        WholeImagesHook,
-    )
-    from .training.hooks import (
-        ChannelsLastHook,
-        CheckSettingsHook,
-        ReuseMemoryHook,
-    )
-
-register_schemes()
+import sys
 
 __version__ = '0.1.0'
-__all__ = [
-    'ChannelsLastHook',
-    'CheckSettingsHook',
-    'D2GoEMA',
-    'D2GoEMAHook',
-    'DigitScenes',
-    'ExportedDetector',
-    'DurableCheckpointHook',
-    'ExactResumeHook',
-    'FBNetV3',
-    'FBNetV3IS',
-    'FBNetV3MaskHead',
-    'FBNetV3OD',
-    'FBNetV3RPNHead',
-    'FBNetV3RoIExtractor',
-    'FBNetV3RoIHead',
-    'FBNetV3SharedHead',
-    'FiniteLossHook',
-    'NaiveSyncBN',
-    'ReuseMemoryHook',
-    'StopOnSignalHook',
-    'WholeImagesHook',
-]
+
+# For ``python -m fbnetv3_mmdet TOOL``, Python imports this before it knows
+# the tool: ``__main__`` fills the registries then. The playground's server
+# has no use for them, nor for the seconds and the memory that PyTorch takes.
+if sys.argv[:1] != ['-m']:
+    from .registered import *  # noqa: F403

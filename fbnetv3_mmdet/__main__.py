@@ -5,11 +5,13 @@ A wheel brings them along; this runs them without ``mim``.
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
 from pathlib import Path
 
 TOOLS = Path(__file__).parent / '.mim' / 'tools'
+LIGHT = ('playground',)  # need neither PyTorch nor the registries
 
 
 def main() -> None:
@@ -24,8 +26,11 @@ def main() -> None:
         )
         raise SystemExit(2)
     else:
-        del sys.argv[1]
-        runpy.run_path(str(TOOLS / f'{name}.py'), run_name='__main__')
+        script = str(TOOLS / f'{name}.py')
+        sys.argv = [script, *sys.argv[2:]]
+        if name not in LIGHT:
+            importlib.reload(sys.modules[__package__])  # whole, by now
+        runpy.run_path(script, run_name='__main__')
 
 
 if __name__ == '__main__':

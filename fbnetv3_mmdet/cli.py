@@ -24,8 +24,14 @@ from .checkpoints import load_safely
 from .errors import frames, text_of
 from .training.console import BriefRunner
 from .training.settings import check_settings
+from .training.settings.following import follow
 from .training.settings.keys import SETTINGS
 
+# Settings of mixed precision, by dotted path, as MMDetection's --amp has them.
+AMP = {
+    'optim_wrapper.type': 'AmpOptimWrapper',
+    'optim_wrapper.loss_scale': 'dynamic',
+}
 # Hooks that mmengine itself leaves out of a run where they are None.
 # Source: mmengine.runner.Runner.register_default_hooks
 MMENGINE_HOOKS = (
@@ -42,6 +48,9 @@ def load_config(
     path: str, cfg_options: Mapping[str, Any] | None = None
 ) -> Config:
     """Return the config at ``path``, with options merged into it.
+
+    Settings that follow from others are completed, so that each tool sees
+    what a training would.
 
     Args:
         path (str): A config file, as ``mmengine.Config.fromfile`` takes it.
@@ -67,6 +76,7 @@ def load_config(
         ) from error
     for key, value in (cfg_options or {}).items():
         _set_option(cfg, key, value)
+    follow(cfg)
     return cfg
 
 
@@ -122,6 +132,22 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_label_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what a user answers where labels can mean two things."""
+    parser.add_argument(
+        '--boxes',
+        choices=['xywh', 'xyxy'],
+        help='what the boxes of COCO files are: a corner and sides, or two '
+        'corners (default: a question where they look like corners)',
+    )
+    parser.add_argument(
+        '--brush-masks',
+        action=argparse.BooleanOptionalAction,
+        help='run-length masks marked as crowds are single objects, as '
+        "CVAT's brush writes them (default: a question where they are many)",
+    )
+
+
 def load_run_config(args: argparse.Namespace) -> Config:
     """Return the config of a run, from the options of its command line.
 
@@ -140,6 +166,18 @@ def load_run_config(args: argparse.Namespace) -> Config:
             'leave --launcher out'
         )
     return cfg
+
+
+def splits_to_judge(*splits: str) -> tuple[str, ...]:
+    """Return the splits whose files this process is to judge: the first all.
+
+    The others are told by it, once they are connected.
+    """
+    ranks = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+    rank = next(
+        (os.environ[name] for name in ranks if name in os.environ), '0'
+    )
+    return splits if rank == '0' else ()
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from mmengine.runner import BaseLoop
-
 _FRAMEWORK = ('fbnetv3_mmdet', 'mmcv', 'mmdet', 'mmengine')
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -155,8 +153,11 @@ def _folders() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def is_loop(frame: FrameType) -> bool:
     """Whether a frame is the run of a training, validation or test loop."""
-    return frame.f_code.co_name == 'run' and isinstance(
-        frame.f_locals.get('self'), BaseLoop
+    # Where MMEngine, which brings PyTorch, was not imported, no loop runs.
+    loops = sys.modules.get('mmengine.runner')
+    return bool(loops) and (
+        frame.f_code.co_name == 'run'
+        and isinstance(frame.f_locals.get('self'), loops.BaseLoop)
     )
 
 

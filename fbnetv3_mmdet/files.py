@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read within the free memory."""
+"""Files: written whole or not at all, read within the free memory; configs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 try:
     import resource
@@ -58,6 +59,15 @@ def remove_parts(folder: Path) -> None:
     """Remove the unfinished files of processes that were killed."""
     for part in folder.glob(f'.*{_PART}*'):
         part.unlink(missing_ok=True)
+
+
+def config_code(value: Any) -> str:
+    """Return a plain value as code of a config.
+
+    MMEngine puts text in place of {{ ... }} before it reads the code, also in
+    a name, and what follows would no longer be within quotes.
+    """
+    return repr(value).replace('{{', r'{\x7b')
 
 
 def _sync_names(folder: Path) -> None:

@@ -13,6 +13,8 @@ from mmdet.visualization import get_palette
 from mmengine.structures import InstanceData
 from PIL import Image, ImageDraw, ImageFont
 
+from fbnetv3_runtime.fonts import Font, show_names
+
 Color = tuple[int, int, int]
 
 FONT = Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf')
@@ -54,6 +56,7 @@ def draw_instances(
         for mask, color in zip(instances.masks, colors, strict=True):
             _paint(copy, np.asarray(mask, bool), color)
     texts = [class_name(label, meta['classes']) for label in labels]
+    font, texts = show_names(texts, labels, _font(max(copy.size)))
     if 'scores' in instances:
         scores = instances.scores.tolist()
         texts = [f'{t}: {s:.2f}' for t, s in zip(texts, scores, strict=True)]
@@ -62,7 +65,7 @@ def draw_instances(
     for box, text, color in reversed(
         list(zip(boxes, texts, colors, strict=True))
     ):
-        _frame(copy, box, text, color)
+        _frame(copy, box, text, color, font)
     return copy
 
 
@@ -157,11 +160,14 @@ def _paint(picture: Image.Image, mask: np.ndarray, color: Color) -> None:
 
 
 def _frame(
-    picture: Image.Image, box: Sequence[float], text: str, color: Color
+    picture: Image.Image,
+    box: Sequence[float],
+    text: str,
+    color: Color,
+    font: Font,
 ) -> None:
     """Draw a box with a dark rim, and its text above, or else inside."""
     draw = ImageDraw.Draw(picture)
-    font = _font(max(picture.size))
     line = max(2, font.size // 8)
     x1, y1, x2, y2 = box
     draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), None, 'black', line + 2)

@@ -24,13 +24,9 @@ from fbnetv3_mmdet.cli import add_cfg_options, load_detector_config
 from fbnetv3_mmdet.errors import user_errors
 from fbnetv3_mmdet.inference import TorchDetector
 from fbnetv3_runtime import Detector
-from fbnetv3_runtime.command import (
-    SCORE_THR,
-    add_options,
-    load_file,
-    plan,
-    run,
-)
+from fbnetv3_runtime.command import SCORE_THR, add_options, load_file
+from fbnetv3_runtime.jobs import run
+from fbnetv3_runtime.plan import plan
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,16 +41,28 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _load(args: argparse.Namespace) -> TorchDetector | Detector:
     """Return the detector that the command line names."""
     if args.checkpoint.endswith('.onnx'):
-        if args.device or args.cfg_options:
+        if args.cfg_options:
             raise ValueError(
                 f'checkpoint={args.checkpoint!r} is an exported file, which '
-                'has its settings and runs on the CPU; leave out --device '
-                'and --cfg-options'
+                'has its settings; leave out --cfg-options'
             )
-        return load_file(args.checkpoint, args.backend, None, args.score_thr)
+        if args.batch_size > 1:
+            raise ValueError(
+                f'--batch-size {args.batch_size} is for the checkpoint of a '
+                f'training; leave it out for {args.checkpoint!r}'
+            )
+        return load_file(
+            args.checkpoint,
+            args.backend,
+            args.score_thr,
+            threads=1,
+            device=args.device or 'cpu',
+        )
     cfg = load_detector_config(args.config, args.checkpoint, args.cfg_options)
     score_thr = SCORE_THR if args.score_thr is None else args.score_thr
-    return TorchDetector(cfg, args.checkpoint, args.device, score_thr)
+    return TorchDetector(
+        cfg, args.checkpoint, args.device, score_thr, args.batch_size
+    )
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -74,6 +82,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--backend', help='what runs an exported file, as in tools/test.py'
     )
+    parser.add_argument(
+        '--batch-size',
+        type=int,
+        default=1,
+        metavar='N',
+        help='most images of one size that a GPU gets at the same time '
+        '(default: 1)',
+    )
     add_cfg_options(parser)
     args = parser.parse_intermixed_args(argv)
     if not args.out_dir:
@@ -82,6 +98,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         raise ValueError(
             f'--score-thr {args.score_thr} is no score: give a number from 0 '
             f'to 1, or leave it out for {SCORE_THR}'
+        )
+    if args.batch_size < 1:
+        raise ValueError(
+            f'--batch-size {args.batch_size} is not allowed; give a number of '
+            'images, at least 1'
         )
     args.json = args.json or str(Path(args.out_dir, 'predictions.json'))
     return args

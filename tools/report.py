@@ -20,24 +20,23 @@ import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 
 # isort: split
 import numpy as np
-from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.runner import Runner, find_latest_checkpoint
-from mmengine.structures import InstanceData
 from PIL import Image
 from terminaltables import GithubFlavoredMarkdownTable
 
 from fbnetv3_mmdet.cli import load_config
 from fbnetv3_mmdet.errors import user_errors
 from fbnetv3_mmdet.files import complete_file
-from fbnetv3_mmdet.inference import TorchDetector
+from fbnetv3_mmdet.inference import TorchDetector, ground_truth
 from fbnetv3_mmdet.training.logs import METRICS, coco_metrics, read_records
 from fbnetv3_mmdet.visualization import (
     contact_sheet,
     draw_instances,
     plot_curves,
 )
+from fbnetv3_runtime.images import read_photo
 
 SCORE_THR = 0.3  # of the detections drawn
 TITLES = ('ground truth', f'detections (score > {SCORE_THR})')
@@ -124,12 +123,12 @@ def draw_sheet(cfg: Config, checkpoint: str, num_images: int) -> Image.Image:
     num_images = min(num_images, len(dataset))
     for index in np.linspace(0, len(dataset) - 1, num_images).round():
         info = dataset.get_data_info(int(index))
-        picture, data = detector.read(info['img_path'])
+        photo = read_photo(info['img_path'])
         truth = ground_truth(info, detector.model.with_mask)
-        found = detector.detect(data)
+        found = detector.detect(detector.prepare(photo))
         found = found[found.scores > SCORE_THR]
         pictures += [
-            draw_instances(picture, instances, detector.meta, WIDTH)
+            draw_instances(photo.picture, instances, detector.meta, WIDTH)
             for instances in (truth, found)
         ]
     columns = min(2 * PAIRS, len(pictures))
@@ -137,23 +136,6 @@ def draw_sheet(cfg: Config, checkpoint: str, num_images: int) -> Image.Image:
         pictures[i : i + columns] for i in range(0, len(pictures), columns)
     ]
     return contact_sheet(rows, TITLES * (columns // 2))
-
-
-def ground_truth(info: dict, with_mask: bool) -> InstanceData:
-    """Return the objects of an image that are not to be ignored.
-
-    Args:
-        info: Of the dataset, about the image.
-        with_mask: Whether to load masks.
-    """
-    load = LoadAnnotations(with_mask=with_mask, box_type=None)
-    loaded = load({**info, 'ori_shape': (info['height'], info['width'])})
-    truth = InstanceData(
-        bboxes=loaded['gt_bboxes'], labels=loaded['gt_bboxes_labels']
-    )
-    if with_mask:
-        truth.masks = loaded['gt_masks'].masks
-    return truth[~loaded['gt_ignore_flags']]
 
 
 def evaluate(cfg: Config, checkpoint: str) -> dict[str, list[float]]:

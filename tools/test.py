@@ -22,11 +22,13 @@ from fbnetv3_mmdet.cli import (
     add_run_options,
     build_runner,
     load_run_config,
+    splits_to_judge,
 )
 from fbnetv3_mmdet.data.datasets import leaves
 from fbnetv3_mmdet.errors import user_errors
 from fbnetv3_mmdet.inference import load_weights
 from fbnetv3_mmdet.training.settings import check_settings, named_errors
+from fbnetv3_mmdet.training.settings.data import is_labelled
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,10 +39,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         apply_options(cfg, args)
         if args.checkpoint.endswith('.onnx'):
             use_exported(cfg, args)
-        check_settings(cfg, ('test',))
+        if args.out and not is_labelled(cfg, 'test'):
+            cfg.test_evaluator = [dump_of(args)]
+        check_settings(cfg, splits_to_judge('test'))
         if args.tta:
             augment(cfg)
-            check_settings(cfg, ('test',))
+            check_settings(cfg, splits_to_judge('test'))
         setup_cache_size_limit_of_dynamo()
         with named_errors(cfg):
             runner = build_runner(cfg)
@@ -64,7 +68,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help='what runs an exported file (default: the first of them that '
         'is installed)',
     )
-    parser.add_argument('--out', help='write predictions to this .pkl file')
+    parser.add_argument(
+        '--out',
+        help='write predictions to this .pkl file; where the images have no '
+        'annotations, nothing is evaluated',
+    )
     parser.add_argument(
         '--show', action='store_true', help='show detections in windows'
     )
@@ -102,8 +110,13 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
         metrics = cfg.test_evaluator
         cfg.test_evaluator = [
             *(metrics if isinstance(metrics, list) else [metrics]),
-            dict(type='DumpDetResults', out_file_path=args.out),
+            dump_of(args),
         ]
+
+
+def dump_of(args: argparse.Namespace) -> dict[str, str]:
+    """Return what writes predictions, and evaluates nothing."""
+    return dict(type='DumpDetResults', out_file_path=args.out)
 
 
 def use_exported(cfg: Config, args: argparse.Namespace) -> None:

@@ -16,9 +16,11 @@ from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
 
 from fbnetv3_mmdet.cli import (
+    AMP,
     add_run_options,
     build_runner,
     load_run_config,
+    splits_to_judge,
 )
 from fbnetv3_mmdet.errors import user_errors
 from fbnetv3_mmdet.training.faults.finding import has_checkpoint
@@ -31,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args = parse_args(argv)
         cfg = load_run_config(args)
         apply_options(cfg, args)
-        check_settings(cfg, ('train', 'val'))
+        check_settings(cfg, splits_to_judge('train', 'val'))
         setup_cache_size_limit_of_dynamo()
         with named_errors(cfg):
             build_runner(cfg).train()
@@ -64,12 +66,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def apply_options(cfg: Config, args: argparse.Namespace) -> None:
     """Enter the options of training into ``cfg``."""
     if args.amp:
-        cfg.merge_from_dict(
-            {
-                'optim_wrapper.type': 'AmpOptimWrapper',
-                'optim_wrapper.loss_scale': 'dynamic',
-            }
-        )
+        cfg.merge_from_dict(AMP)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError(

@@ -158,19 +158,63 @@ def fit(
     return {n: value for n, value in state.items() if n in wanted} | initial
 
 
-def mark(state: Mapping[str, Tensor], source: str) -> None:
+def fit_partly(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str
+) -> dict[str, Tensor]:
+    """Return a tensor for each that a model has, its own where none fits.
+
+    For a model that differs from the checkpoint's in some layers. Logs how
+    many tensors fit. The arguments are those of :func:`fit`.
+
+    Raises:
+        ValueError: Nothing fits.
+    """
+    state = match_norms(_part(state, wanted), wanted)
+    fitting = {
+        name: value
+        for name, value in state.items()
+        if name in wanted and value.shape == wanted[name].shape
+    }
+    if not without_counters(fitting):
+        raise ValueError(
+            f'checkpoint={source!r} has no tensor that fits the model; leave '
+            'it out to begin with random weights'
+        )
+    _say(
+        f'{source}: {len(fitting)} of {len(wanted)} tensors fit; the others '
+        'keep their initial weights',
+        logging.WARNING,
+    )
+    return {**wanted, **fitting}
+
+
+def mark(
+    state: Mapping[str, Tensor], source: str, partly: bool = False
+) -> None:
     """Remember where tensors come from, for :func:`source_of`.
 
     On the tensors themselves, for MMEngine puts them into other dicts.
+
+    Args:
+        state (dict): The tensors.
+        source (str): The checkpoint's name.
+        partly (bool): Whether those that fit are enough.
     """
     for tensor in state.values():
         tensor.checkpoint_source = source  # type: ignore[attr-defined]
+        tensor.checkpoint_partly = partly  # type: ignore[attr-defined]
 
 
 def source_of(state: Mapping[str, Tensor]) -> str | None:
     """Return what ``mark`` was told of a state dict, None for others."""
     first = next(iter(state.values()), None)
     return getattr(first, 'checkpoint_source', None)
+
+
+def is_partial(state: Mapping[str, Tensor]) -> bool:
+    """Whether ``mark`` was told that tensors that fit are enough."""
+    first = next(iter(state.values()), None)
+    return getattr(first, 'checkpoint_partly', False)
 
 
 _said: set[str] = set()

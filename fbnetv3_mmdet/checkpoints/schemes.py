@@ -14,7 +14,15 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader, checkpoint
 from torch import Tensor, nn
 
-from .fitting import fit, forget_said, mark, match_norms, source_of
+from .fitting import (
+    fit,
+    fit_partly,
+    forget_said,
+    is_partial,
+    mark,
+    match_norms,
+    source_of,
+)
 from .names import from_d2go, from_timm
 from .reading import allow_training_checkpoints, read_checkpoint
 from .zoo import ZOO, Published, fetch
@@ -22,6 +30,7 @@ from .zoo import ZOO, Published, fetch
 _D2GO = 'd2go://'
 _TIMM = 'timm://'
 _PLAIN = 'ema=0'
+_PART = 'fit=part'
 
 
 @functools.cache
@@ -85,7 +94,7 @@ def load_from_d2go(filename: str, map_location: Any = None) -> dict:
     # published files are from GPUs, which this machine may not have
     state = read_d2go(filename.removeprefix(_D2GO), map_location or 'cpu')
     forget_said()
-    mark(state, filename)
+    mark(state, filename, partly=_PART in _choices(filename))
     return dict(state_dict=state)
 
 
@@ -108,7 +117,9 @@ def read_d2go(address: str, map_location: Any = 'cpu') -> dict[str, Tensor]:
     Args:
         address (str): A name of ``ZOO``, which is downloaded the first time,
             or a file's path. Averaged weights (EMA) are taken where there
-            are any, unless ``?ema=0`` follows.
+            are any, unless ``?ema=0`` follows. ``?fit=part`` lets MMEngine
+            load the layers whose shapes are the model's, and no others; both
+            are ``?ema=0&fit=part``.
         map_location: As ``torch.load`` takes it.
 
     Returns:
@@ -119,11 +130,12 @@ def read_d2go(address: str, map_location: Any = 'cpu') -> dict[str, Tensor]:
         OSError: The file cannot be downloaded.
         ValueError: There is no such file, or none of D2Go's FBNetV3.
     """
-    name, _, choice = address.partition('?')
-    if choice not in ('', _PLAIN):
+    name, choices = address.partition('?')[0], _choices(address)
+    if unknown := sorted(choices - {_PLAIN, _PART}):
         raise ValueError(
-            f'checkpoint={address!r} ends in {choice!r}; allowed is {_PLAIN}, '
-            'which declines averaged weights, or nothing'
+            f'checkpoint={address!r} ends in {"&".join(unknown)!r}; allowed '
+            f'are {_PLAIN}, which declines averaged weights, {_PART}, which '
+            'loads the layers that fit, or nothing'
         )
     path = Path(name).expanduser()
     if name in ZOO:
@@ -134,7 +146,12 @@ def read_d2go(address: str, map_location: Any = 'cpu') -> dict[str, Tensor]:
             f'of D2Go; give a path, or one of {sorted(ZOO)}'
         )
     file = read_checkpoint(str(path), map_location)
-    return from_d2go(_weights(file, address, averaged=choice != _PLAIN))
+    return from_d2go(_weights(file, address, averaged=_PLAIN not in choices))
+
+
+def _choices(address: str) -> set[str]:
+    """Return what follows the question mark of an address."""
+    return {*address.partition('?')[2].split('&')} - {''}
 
 
 def _weights(file: Any, address: str, averaged: bool) -> Mapping[str, Tensor]:
@@ -200,7 +217,8 @@ def _load_state_dict(
     wanted = (module.module if wrapped else module).state_dict()
     source = source_of(state_dict)
     if source:
-        state_dict = fit(state_dict, wanted, source)
+        fitting = fit_partly if is_partial(state_dict) else fit
+        state_dict = fitting(state_dict, wanted, source)
     elif checkpoint.load_from_http is load_from_http:  # load_safely was called
         state_dict = match_norms(state_dict, wanted)
     load(module, state_dict, strict, logger)

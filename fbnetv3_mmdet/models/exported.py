@@ -80,7 +80,8 @@ class ExportedDetector(BaseModel):
             labels=torch.from_numpy(found.labels),
         )
         if found.masks is not None:
-            instances.masks = torch.from_numpy(found.masks)
+            full = [torch.from_numpy(mask.full()) for mask in found.masks]
+            instances.masks = torch.stack(full) if full else torch.empty(0)
         return instances
 
     def __deepcopy__(self, memo: dict) -> ExportedDetector:

@@ -2,6 +2,7 @@
 
 import ctypes
 import platform
+import warnings
 
 import torch
 from mmengine.hooks import Hook
@@ -11,6 +12,7 @@ from mmengine.runner import Runner
 from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoints import load_safely
+from .faults.stopping import save_now
 from .rehearsal import rehearse
 from .settings import check_settings
 
@@ -102,6 +104,57 @@ class ReuseMemoryHook(Hook):
             libc = ctypes.CDLL(None)
             libc.mallopt(M_MMAP_MAX, 0)
             libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
+
+
+@HOOKS.register_module()
+class PinnedMemoryHook(Hook):
+    """Let configs set ``pin_memory`` of data loaders for GPUs.
+
+    With it, and ``model.data_preprocessor.non_blocking``, a GPU copies a
+    batch while it computes. Where none is, torch pins nothing, and would warn
+    of each loader. A hook is made before MMEngine builds the loaders.
+    """
+
+    def __init__(self) -> None:
+        warnings.filterwarnings('ignore', ".*'pin_memory' argument is set as")
+
+
+@HOOKS.register_module()
+class PauseHook(Hook):
+    """End a training early, to be resumed later or not at all.
+
+    Its schedule stays that of the whole: resumed, it ends as if it had never
+    paused. A checkpoint is saved, an evaluation that is due is done, and the
+    exit status is 0.
+
+    Args:
+        at (int): Iterations after which to pause.
+
+    Raises:
+        ValueError: ``at`` is out of range.
+    """
+
+    priority = 'LOWEST'  # the iteration is complete, and perhaps saved
+
+    def __init__(self, at: int) -> None:
+        if type(at) is not int or at < 1:
+            raise ValueError(
+                f'at={at!r} of PauseHook is not allowed; give a number of '
+                'iterations, at least 1'
+            )
+        self.at = at
+
+    def before_train(self, runner: Runner) -> None:
+        """Do not go on where a resumed training is this far already."""
+        if runner.iter >= self.at:
+            runner.train_loop.stop_training = True
+
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        """Pause where it is time."""
+        done = runner.iter + 1
+        if done == self.at and done < runner.max_iters:
+            save_now(runner, done, f'{runner.epoch}_iter_{done}')
+            runner.train_loop.stop_training = True
 
 
 def _check(runner: Runner, *splits: str) -> None:

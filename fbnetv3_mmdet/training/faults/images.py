@@ -36,15 +36,23 @@ class WholeImagesHook(Hook):
             below 1, that may be broken.
         max_pixels (int): Most pixels of an image, read from its header
             before it is decoded; above 178,956,970 Pillow opens none.
+        brightest (int, optional): Value of grey pictures of 16 bits that
+            becomes white, such as 4095 of a camera of 12 bits, which is
+            nearly black otherwise. Predictions and exported files keep to
+            it. None: 65535.
 
     Raises:
         ValueError: An argument is out of range.
     """
 
     def __init__(
-        self, max_bad_share: float = 0.0, max_pixels: int = MAX_PIXELS
+        self,
+        max_bad_share: float = 0.0,
+        max_pixels: int = MAX_PIXELS,
+        brightest: int | None = None,
     ) -> None:
-        _check(max_bad_share, max_pixels)
+        _check(max_bad_share, max_pixels, brightest)
+        self.brightest = brightest
         self.max_bad_share = max_bad_share
         self.max_pixels = max_pixels
         self._broken: dict[str, str] = {}  # by file, in training
@@ -114,7 +122,9 @@ class WholeImagesHook(Hook):
             transforms = getattr(pipeline, 'transforms', [])
             for i, loading in enumerate(transforms):
                 if type(loading) is LoadImageFromFile:
-                    transforms[i] = LoadWholePicture(loading, self.max_pixels)
+                    transforms[i] = LoadWholePicture(
+                        loading, self.max_pixels, self.brightest
+                    )
         Fetch.of(dataset).limit = limit
 
 
@@ -130,7 +140,9 @@ def _innermost(dataset: Any) -> Iterator[Any]:
             yield from _innermost(part)
 
 
-def _check(max_bad_share: float, max_pixels: int) -> None:
+def _check(
+    max_bad_share: float, max_pixels: int, brightest: int | None
+) -> None:
     is_number = isinstance(max_bad_share, (int, float))
     if not is_number or not 0 <= max_bad_share < 1:
         raise ValueError(
@@ -142,4 +154,11 @@ def _check(max_bad_share: float, max_pixels: int) -> None:
             f'max_pixels={max_pixels!r} of WholeImagesHook is not allowed; '
             f'give an integer from 1 to {MAX_PIXELS}, and cut larger images '
             'into tiles'
+        )
+    if brightest is not None and (
+        type(brightest) is not int or not 1 <= brightest <= 65535
+    ):
+        raise ValueError(
+            f'brightest={brightest!r} of WholeImagesHook is not allowed; give '
+            'an integer from 1 to 65535, or None'
         )

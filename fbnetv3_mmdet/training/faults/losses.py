@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -71,10 +72,19 @@ class FiniteLossHook(Hook):
         self._batch = data_batch
         if not self.every_n_train_iters(runner, self.interval):
             return
+        losses = {
+            name: value.detach()
+            for name, value in (outputs or {}).items()
+            if 'loss' in name
+        }
+        # One look at the device: what is not finite makes the sum so. A sum
+        # may also overflow, and then nothing is found.
+        if math.isfinite(sum(losses.values())):
+            return
         bad = {
             name: value.item()
-            for name, value in (outputs or {}).items()
-            if 'loss' in name and not torch.isfinite(value)
+            for name, value in losses.items()
+            if not torch.isfinite(value)
         }
         if bad:
             terms = {name: v for name, v in bad.items() if name != 'loss'}

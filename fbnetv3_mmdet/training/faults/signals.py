@@ -12,14 +12,14 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import torch
-from mmengine.dist import all_reduce, get_world_size, is_main_process
-from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.dist import is_main_process
+from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from .stopping import stop
+from .exchange import Exchange
+from .stopping import save_now, stop
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PDEATHSIG = 1  # PR_SET_PDEATHSIG of Linux's prctl.h
@@ -33,8 +33,9 @@ class StopOnSignalHook(Hook):
     That is at the end of the iteration, or at once in an evaluation. The
     exit status is the shell's, 128 and the signal's number: 130 for Ctrl-C,
     143 for SIGTERM. A second signal ends the process without saving. Of
-    several processes all stop after the same iteration, and one saves. On
-    Linux they do so too where torchrun, which watches over them, was killed.
+    several processes all stop after the same iteration, about a second later,
+    and one saves. On Linux they do so too where torchrun, which watches over
+    them, was killed.
 
     The run's ``CheckpointHook`` says where and what to save.
 
@@ -49,6 +50,7 @@ class StopOnSignalHook(Hook):
     def __init__(self) -> None:
         self._signal = 0
         self._since = 0.0
+        self._exchange = Exchange()
         self._handlers: dict[int, Any] = {}
 
     def before_train(self, runner: Runner) -> None:
@@ -77,10 +79,16 @@ class StopOnSignalHook(Hook):
 
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Stop where a signal came in this iteration."""
-        number = self._agreed()
+        number = self._exchange.after_iteration(self._signal)
         if number:
             done = runner.iter + 1
             _end(runner, number, done, f'{runner.epoch}_iter_{done}')
+
+    def before_val(self, runner: Runner) -> None:
+        """Let all know of a signal that one of them got before."""
+        number = self._exchange.now(self._signal)
+        if number and not self._signal:
+            self._note(number, None)
 
     def after_val_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Stop in an evaluation, which a resumed run repeats."""
@@ -101,14 +109,6 @@ class StopOnSignalHook(Hook):
         elif time.monotonic() - self._since > _ECHO:
             os._exit(128 + number)
 
-    def _agreed(self) -> int:
-        """Return a signal that any of the processes got, or 0."""
-        if get_world_size() == 1:
-            return self._signal
-        number = torch.tensor(self._signal)
-        all_reduce(number, 'max')
-        return int(number)
-
 
 def _end(runner: Runner, number: int, done: int, epoch: str) -> NoReturn:
     """Save a checkpoint and end the process.
@@ -119,16 +119,12 @@ def _end(runner: Runner, number: int, done: int, epoch: str) -> NoReturn:
         done: How many iterations are complete.
         epoch: What a checkpoint is called after that is named by epochs.
     """
-    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
-    saved = 'not saved, as the run has no CheckpointHook'
-    for hook in hooks[:1]:
-        step = epoch if hook.by_epoch else done
-        name = hook.filename_tmpl.format(step)
-        path = str(hook.file_backend.join_path(hook.out_dir, name))
-        if hook.last_ckpt != path:
-            meta = dict(epoch=runner.epoch, iter=done)
-            hook._save_checkpoint_with_step(runner, step, meta)
-        saved = f'saved as {path}; go on with --resume'
+    path = save_now(runner, done, epoch)
+    saved = (
+        f'saved as {path}; go on with --resume'
+        if path
+        else 'not saved, as the run has no CheckpointHook'
+    )
     status = 128 + number
     if not is_main_process():
         raise SystemExit(status)

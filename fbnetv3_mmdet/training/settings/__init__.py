@@ -27,6 +27,7 @@ from .model import (
     check_model,
     check_neck,
     check_one_arch,
+    check_one_stage_head,
     check_parts,
     check_strides,
 )
@@ -42,10 +43,16 @@ from .training import (
     check_proposals,
     check_rpn_targets,
     check_seed,
+    check_sync_bn,
     check_thresholds,
     check_workers,
 )
-from .values import check_values, value_faults
+from .values import (
+    check_choices,
+    check_values,
+    choice_faults,
+    value_faults,
+)
 
 __all__ = ['check_settings', 'find_faults', 'named_errors']
 
@@ -58,6 +65,7 @@ RULES = (
     check_values,
     check_keys,
     check_environment,
+    check_sync_bn,
     check_datasets,
     check_hooks,
     check_parts,
@@ -67,6 +75,7 @@ RULES = (
     check_workers,
     check_seed,
     check_load_from,
+    check_choices,
 )
 # These see each part with what its detector shares with it.
 PART_RULES = (
@@ -74,6 +83,7 @@ PART_RULES = (
     check_strides,
     check_channels,
     check_neck,
+    check_one_stage_head,
     check_box_head,
     check_fused_norms,
 )
@@ -146,6 +156,8 @@ def find_faults(
                 faults.append(SettingError(str(error)))
             elif not faults:  # it relies on what others have found wrong
                 raise
+    named = {path for fault in faults for path in fault.paths}
+    faults += [f for f in choice_faults(settings) if not named & {*f.paths}]
     return faults
 
 

@@ -1,29 +1,31 @@
-"""Rules for a split's classes, annotations and images."""
+"""Rules for a split's classes and data."""
 
 import os
 import reprlib
 from collections.abc import Iterator, Mapping
 from inspect import Parameter
-from typing import Any
 
-from mmdet.datasets import CocoDataset
-from mmdet.evaluation import CocoMetric
-from mmdet.registry import DATASETS, METRICS
+from mmdet.registry import DATASETS
 from mmengine.dataset import BaseDataset
 
 from fbnetv3_runtime import read_metadata
 
-from ...data import DigitScenes
-from ...data.annotations import (
-    Contents,
-    Rules,
-    describe,
-    read_contents,
-    training_rules,
-)
+from ...data.annotations import Rules, describe
 from ...data.datasets import leaves
 from ...errors import SettingError
-from ...paths import as_list, find_dicts, get_setting
+from ...paths import find_dicts, get_setting
+from .annotations import (
+    check_labelled,
+    check_metric,
+    check_order,
+    coco_metrics,
+    has_coco_file,
+    image_folder,
+    is_unlabelled,
+    locate,
+    read_file,
+    rules_of,
+)
 from .classes import defaults_of, find_class
 
 HEADS = (
@@ -44,32 +46,44 @@ def check_split(cfg: Mapping, split: str) -> list[str]:
         ValueError: As for :func:`.settings.check_settings`.
     """
     notes: list[str] = []
-    is_labelled = not _is_unlabelled(cfg, split)
-    rules = _test_rules(cfg, split) if is_labelled else Rules()
+    files: list[str] = []
+    rules = Rules()
     for path, kind, dataset in find_datasets(cfg, f'{split}_dataloader'):
         classes = read_classes(path, kind, dataset)
         if classes is None:
             continue
         _check_heads(cfg, path, classes)
         _check_exported(cfg, path, classes)
-        if split == 'train':
-            rules = training_rules(dataset)
-        rules = rules._replace(classes=tuple(classes))
-        if _has_coco_file(kind) and not dataset.get('backend_args'):
-            file = _locate(path, 'ann_file', dataset, dataset.get('ann_file'))
+        rules = rules_of(cfg, split, dataset, classes)
+        if has_coco_file(kind) and not dataset.get('backend_args'):
+            file = locate(path, 'ann_file', dataset, dataset.get('ann_file'))
             if '://' not in file:
-                contents = _read(f'{path}.ann_file', file, rules, is_labelled)
+                files.append(file)
+                contents = read_file(
+                    path, file, rules, image_folder(path, dataset)
+                )
+                check_labelled(cfg, split, path, file, contents)
                 notes += describe(file, contents)
-                _check_categories(path, file, classes, contents)
-                if is_labelled:
-                    _check_boxes(path, file, classes, contents)
-                _check_images(path, dataset, contents)
-    for path, metric in _coco_metrics(cfg, split):
+                if rules.is_raw:
+                    check_order(path, file, classes, contents)
+    for path, metric in coco_metrics(cfg, split):
         file = metric.get('ann_file')
         if file is not None and not metric.get('backend_args'):
-            contents = _read(f'{path}.ann_file', file, rules, is_labelled)
-            notes += describe(file, contents)
+            notes += check_metric(path, metric, file, files, rules)
     return [*dict.fromkeys(notes)]  # both may read the same file
+
+
+def is_labelled(cfg: Mapping, split: str) -> bool:
+    """Whether the files of a split have annotations; also if none is read."""
+    for path, kind, dataset in find_datasets(cfg, f'{split}_dataloader'):
+        if has_coco_file(kind) and not dataset.get('backend_args'):
+            file = locate(path, 'ann_file', dataset, dataset.get('ann_file'))
+            if os.path.isfile(file):
+                rules = Rules(learns=False)
+                contents = read_file(path, file, rules)
+                if is_unlabelled(contents):
+                    return False
+    return True
 
 
 def find_datasets(
@@ -109,6 +123,12 @@ def read_classes(
             f'{path}.metainfo.classes={classes!r} must be a list of names, '
             "each once; write one class as classes=('name', )"
         )
+    if any('{{' in name for name in names):  # of a stranger's labels
+        raise SettingError(
+            f'{path}.metainfo.classes={classes!r} must have no name with '
+            "'{{': MMEngine puts text in its place whenever it loads the "
+            "run's config; rename that class"
+        )
     return list(names)
 
 
@@ -140,113 +160,3 @@ def _check_exported(cfg: Mapping, path: str, classes: list[str]) -> None:
                 f'{path} has the classes {reprlib.repr(classes)}; give the '
                 'config that the file was exported from'
             )
-
-
-def _has_coco_file(kind: type[BaseDataset]) -> bool:
-    """Whether a dataset reads a file in COCO's format that must exist."""
-    return (
-        issubclass(kind, CocoDataset)
-        and not issubclass(kind, DigitScenes)  # which writes its own
-        and kind.load_data_list is CocoDataset.load_data_list
-        and kind.parse_data_info is CocoDataset.parse_data_info
-    )
-
-
-def _locate(path: str, key: str, dataset: Mapping, value: Any) -> str:
-    if not isinstance(value, str):
-        raise SettingError(
-            f'{path}.{key}={value!r} must be a path, relative to '
-            f'{path}.data_root; give one'
-        )
-    return os.path.join(dataset.get('data_root') or '', value)
-
-
-def _read(
-    setting: str, file: str, rules: Rules, is_labelled: bool
-) -> Contents:
-    try:
-        return read_contents(file, rules, is_labelled)
-    except ValueError as error:
-        raise SettingError(f'{setting}={error}') from error
-
-
-def _test_rules(cfg: Mapping, split: str) -> Rules:
-    """Return what an evaluation makes of annotations of any classes."""
-    metrics = [metric for _, metric in _coco_metrics(cfg, split)]
-    return Rules(
-        with_mask=any('segm' in as_list(m.get('metric')) for m in metrics),
-        is_test=True,
-        is_raw=any(m.get('ann_file') is not None for m in metrics),
-    )
-
-
-def _check_categories(
-    path: str, file: str, classes: list[str], contents: Contents
-) -> None:
-    """The order counts too: labels follow the file's categories."""
-    found = [name for name in contents.classes if name in classes]
-    missing = [name for name in classes if name not in found]
-    if missing:
-        raise SettingError(
-            f'{path}.metainfo.classes={classes!r}: {missing} are not '
-            f'categories of {file!r}, which are {list(contents.classes)}; '
-            'correct the names or leave them out'
-        )
-    if found != classes:
-        raise SettingError(
-            f'{path}.metainfo.classes={classes!r} is not in the order of the '
-            f'categories of {file!r}, which labels follow; write '
-            f'classes={found!r}'
-        )
-
-
-def _is_unlabelled(cfg: Mapping, split: str) -> bool:
-    """Whether predictions are only written, as for a public test set."""
-    evaluator = f'{split}_evaluator'
-    return any(
-        metric.get('format_only')
-        for _, metric in find_dicts(cfg.get(evaluator), evaluator)
-    )
-
-
-def _check_boxes(
-    path: str, file: str, classes: list[str], contents: Contents
-) -> None:
-    if not contents.usable.intersection(classes):
-        raise SettingError(
-            f'{path}.ann_file={file!r}: none of its '
-            f'{contents.num_annotations} annotations has a usable box of '
-            f'{path}.metainfo.classes; a box is [x, y, width, height] in '
-            'pixels, at least 1 wide and high, inside its image, with an '
-            'area > 0 and not iscrowd; correct the file'
-        )
-
-
-def _check_images(path: str, dataset: Mapping, contents: Contents) -> None:
-    prefix = dataset.get('data_prefix')
-    prefix = prefix.get('img') if isinstance(prefix, Mapping) else prefix
-    folder = _locate(path, 'data_prefix.img', dataset, prefix)
-    if not os.path.isdir(folder):
-        fault = 'is not a folder'
-    elif not os.listdir(folder):
-        fault = 'is empty'
-    elif not any(
-        os.path.isfile(os.path.join(folder, name)) for name in contents.files
-    ):
-        fault = f'has no {contents.files[0]!r} nor other images of ann_file'
-    else:
-        return
-    raise SettingError(
-        f'{path}.data_prefix.img={folder!r} {fault}; give the folder that '
-        'the file names in ann_file start from, relative to data_root'
-    )
-
-
-def _coco_metrics(cfg: Mapping, split: str) -> Iterator[tuple[str, Mapping]]:
-    """Yield path and settings of the metrics that read COCO's format."""
-    evaluator = f'{split}_evaluator'
-    for path, metric in find_dicts(cfg.get(evaluator), evaluator):
-        kind = metric.get('type')
-        kind = METRICS.get(kind) if isinstance(kind, str) else kind
-        if isinstance(kind, type) and issubclass(kind, CocoMetric):
-            yield path, metric

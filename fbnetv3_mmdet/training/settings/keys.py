@@ -13,6 +13,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from ...data import CheckedCocoDataset
 from ...errors import SettingError
 from ...paths import find_dicts, get_setting
 from .classes import defaults_of, find_class
@@ -93,7 +94,11 @@ _LAYOUTS = (  # types of detectors, types of heads, what they read
         ('FBNetV3RPNHead', 'RPNHead', 'FBNetV3RoIHead', 'StandardRoIHead'),
         _TWO_STAGE,
     ),
-    (('RetinaNet', 'FCOS'), ('RetinaHead', 'FCOSHead'), _ONE_STAGE),
+    (
+        ('RetinaNet', 'FCOS', 'GFL', 'ATSS', 'RTMDet'),
+        ('RetinaHead', 'FCOSHead', 'GFLHead', 'ATSSHead', 'RTMDetSepBNHead'),
+        _ONE_STAGE,
+    ),
 )
 
 
@@ -224,7 +229,8 @@ def _of_dataset(
 ) -> Iterator[tuple[str, Collection[str]]]:
     """Yield keys of dicts, and what is allowed in them."""
     if issubclass(kind, CocoDataset):
-        if kind.filter_data is CocoDataset.filter_data:
+        readers = CocoDataset.filter_data, CheckedCocoDataset.filter_data
+        if kind.filter_data in readers:
             yield 'filter_cfg', ('filter_empty_gt', 'min_size')
         if kind.parse_data_info is CocoDataset.parse_data_info:
             yield 'data_prefix', _PREFIXES

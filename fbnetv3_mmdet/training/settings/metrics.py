@@ -4,11 +4,13 @@ from collections.abc import Iterator, Mapping
 
 from mmdet.evaluation import CocoMetric
 
+from ...data import CheckedCocoMetric
 from ...errors import SettingError
 from ...paths import as_list, find_dicts, get_setting
 from .classes import defaults_of, find_class
 from .data import find_datasets, read_classes
 
+KNOWN = {CocoMetric, CheckedCocoMetric}
 _PRECISIONS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 _RECALLS = (
     *('AR@100', 'AR@300', 'AR@1000'),
@@ -25,7 +27,7 @@ def check_save_best(cfg: Mapping) -> None:
         for _, node in find_dicts(cfg.get('val_evaluator'), '')
         if node.get('type') not in (None, 'Evaluator')
     ]
-    if not metrics or {find_class(m['type']) for m in metrics} != {CocoMetric}:
+    if not {find_class(m['type']) for m in metrics} <= KNOWN or not metrics:
         return
     classes = [
         name

@@ -162,6 +162,20 @@ def check_neck(cfg: Mapping) -> None:
         )
 
 
+def check_one_stage_head(cfg: Mapping) -> None:
+    """A one-stage head must take what its neck gives."""
+    neck = get_setting(cfg, 'model.neck')
+    if isinstance(neck, Mapping) and _kind(neck) in _NECKS:
+        source, path = 'model.neck.out_channels', 'model.bbox_head.in_channels'
+        given, taken = get_setting(cfg, source), get_setting(cfg, path)
+        if type(given) is type(taken) is int and given != taken:
+            raise SettingError(
+                f'{path}={taken} does not fit {source}={given}; set both to '
+                'one number',
+                [path, source],
+            )
+
+
 def check_box_head(cfg: Mapping) -> None:
     """The box head must take what the shared head gives: 1x1 features."""
     shared = get_setting(cfg, 'model.roi_head.shared_head')

@@ -1,6 +1,6 @@
 """What is allowed in the parts of a model: kinds of settings, as data."""
 
-from .kinds import (
+from ...kinds import (
     BOOL,
     COUNT,
     COUNT_OR_NONE,

@@ -7,7 +7,7 @@ neither is not checked here.
 
 from mmengine.runner import Priority
 
-from .kinds import (
+from ...kinds import (
     BOOL,
     COUNT,
     COUNT_OR_ALL,

@@ -13,9 +13,9 @@ from mmengine.runner import CheckpointLoader
 
 from ...checkpoints.zoo import ZOO
 from ...errors import SettingError
+from ...kinds import is_number
 from ...paths import as_list, find_dicts, get_setting
 from .classes import find_code
-from .kinds import is_number
 
 
 def check_thresholds(cfg: Mapping) -> None:
@@ -179,6 +179,26 @@ def check_amp(cfg: Mapping) -> None:
             f'{path}={kind!r}, which --amp sets, does not run on this '
             f"machine's {device!r}, only on CUDA, NPU, MLU and MUSA devices; "
             "leave --amp out, or set it to 'OptimWrapper'"
+        )
+
+
+def check_sync_bn(cfg: Mapping) -> None:
+    """Torch synchronises norms on GPUs alone, one for each process."""
+    if cfg.get('launcher') != 'pytorch' or get_device() != 'cpu':
+        return
+    remedies = {
+        f'{path}.type={node["type"]!r}': "set it to 'NaiveSyncBN'"
+        for path, node in find_dicts(cfg, '')
+        if node.get('type') in ('SyncBN', 'MMSyncBN')
+    }
+    if cfg.get('sync_bn'):
+        remedies[f'sync_bn={cfg["sync_bn"]!r}'] = (
+            "leave it out, and set model.norm_cfg.type='NaiveSyncBN'"
+        )
+    for setting, remedy in remedies.items():
+        raise SettingError(
+            f'{setting} needs a GPU for each process, and there is none; '
+            f'{remedy}, which CPUs synchronise too'
         )
 
 

@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ...errors import SettingError
-from ...paths import find_dicts, join
+from ...kinds import Kind
+from ...paths import find_dicts, get_setting, join
+from ...settings import SETTINGS_OF_USERS
 from .classes import find_class, names_code
-from .kinds import Kind
 from .table import AT_PLACE, OF_TYPE
+
+_DETECTORS = ('FBNetV3OD', 'FBNetV3IS')
 
 
 def check_values(cfg: Mapping) -> None:
@@ -27,10 +31,29 @@ def value_faults(cfg: Mapping) -> Iterator[SettingError]:
             continue
         for key, kind in _kinds(path, node).items():
             if key in node and not kind.accepts(node[key]):
-                yield SettingError(
-                    f'{join(path, key)}={node[key]!r} must be {kind.words}; '
-                    'give one'
-                )
+                yield _fault(join(path, key), node[key], kind)
+
+
+def check_choices(cfg: Mapping) -> None:
+    """What users choose is of the kind that the registry gives."""
+    for fault in choice_faults(cfg):
+        raise fault
+
+
+def choice_faults(cfg: Mapping) -> Iterator[SettingError]:
+    """Yield an error for each choice in a detector of ours that is wrong.
+
+    Rules that know more about a setting come before.
+    """
+    if get_setting(cfg, 'model.type') in _DETECTORS:
+        for setting in SETTINGS_OF_USERS:
+            value = get_setting(cfg, setting.path)
+            if value is not None and not setting.kind.accepts(value):
+                yield _fault(setting.path, value, setting.kind)
+
+
+def _fault(path: str, value: Any, kind: Kind) -> SettingError:
+    return SettingError(f'{path}={value!r} must be {kind.words}; give one')
 
 
 def _kinds(path: str, node: Mapping) -> Mapping[str, Kind]:

@@ -6,10 +6,9 @@ base config and are read from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ...paths import get_setting
 from .kinds import (
     ARCH,
     BOOL,
@@ -17,11 +16,17 @@ from .kinds import (
     COUNT_OR_ALL,
     COUNT_OR_NONE,
     FRACTION,
+    LOWER_BOUND,
+    NONE,
     NORM,
+    NUMBERS,
     PATH_OR_NONE,
     POOLER,
+    POSITIVE,
     Kind,
+    one_of,
 )
+from .paths import get_setting
 
 BASE = 'configs/_base_/models/faster-rcnn_fbnetv3-c4.py'
 
@@ -52,6 +57,8 @@ class Setting(NamedTuple):
 
 _RPN = 'model.train_cfg.rpn.assigner'
 _RCNN = 'model.train_cfg.rcnn.assigner'
+_ANCHORS = 'model.rpn_head.anchor_generator'
+AUGMENTATIONS = ('none', 'flip', 'multi-scale', 'jitter')
 
 SETTINGS_OF_USERS = (
     Setting(
@@ -87,9 +94,30 @@ SETTINGS_OF_USERS = (
         'rate, more iterations and no frozen stages.',
     ),
     Setting(
+        'anchor_scales',
+        f'{_ANCHORS}.scales',
+        NUMBERS,
+        'anchor sizes',
+        'Sides of the square anchors, in cells of the feature map (16 px).',
+        'Proposals grow from the anchors that objects resemble: have sizes '
+        'like those of the objects as the network sees them. '
+        '`tools/check_dataset.py` proposes some where the ones in use leave '
+        'objects out. With another number of them, the layers that score '
+        'anchors begin anew.',
+    ),
+    Setting(
+        'anchor_ratios',
+        f'{_ANCHORS}.ratios',
+        NUMBERS,
+        'anchor ratios',
+        'Heights of the anchors over their widths; each size has all ratios.',
+        'Add 0.25 or 4 where objects are long and thin. A ratio that no '
+        'object has costs time and brings nothing.',
+    ),
+    Setting(
         'rpn_lower_iou',
         f'{_RPN}.neg_iou_thr',
-        FRACTION,
+        LOWER_BOUND,
         'IoU below which an anchor is background',
         'An anchor that overlaps each object by less is taught to be '
         'background.',
@@ -109,7 +137,7 @@ SETTINGS_OF_USERS = (
     Setting(
         'rcnn_lower_iou',
         f'{_RCNN}.neg_iou_thr',
-        FRACTION,
+        LOWER_BOUND,
         'IoU below which a region is background',
         'The same for the regions that the box head learns from.',
         'With both bounds at 0.5 no region is ignored.',
@@ -197,19 +225,77 @@ SETTINGS_OF_USERS = (
     ),
 )
 
+# Of a training; the defaults are those of the config for own data.
+TRAINING_OF_USERS = (
+    Setting(
+        'iterations',
+        'train_cfg.max_iters',
+        COUNT,
+        'iterations',
+        'How many batches the network learns from.',
+        'The learning rate falls to zero at the end: a longer schedule is '
+        'another schedule, and not a continued one. Start with the default, '
+        'and double it while AP still grows.',
+    ),
+    Setting(
+        'batch_size',
+        'train_dataloader.batch_size',
+        COUNT,
+        'images a batch',
+        'How many images each iteration sees.',
+        'More take more memory and time, and bear a learning rate that is '
+        'larger in proportion.',
+    ),
+    Setting(
+        'learning_rate',
+        'optim_wrapper.optimizer.lr',
+        POSITIVE,
+        'learning rate',
+        'How far each iteration moves the weights, at its highest.',
+        'For batches of 4, 0.01 from COCO weights and 0.04 from random ones; '
+        'in proportion to the batch. Lower it where the loss becomes '
+        'undefined.',
+    ),
+    Setting(
+        'augmentation',
+        'augmentation',
+        one_of(AUGMENTATIONS),
+        'augmentation',
+        'How images are changed before the network learns from them: not at '
+        'all, mirrored, or mirrored and resized.',
+        'Multi-scale resizes to 3/4 to 5/4 of the size in use; jitter to a '
+        'tenth to twice of it, and cuts a window out. The more images are '
+        'changed, the more iterations it takes; none is for what has a left '
+        'and a right, such as digits.',
+    ),
+    Setting(
+        'seed',
+        'randomness.seed',
+        COUNT_OR_NONE | NONE,
+        'seed',
+        'Where the random numbers of a training start.',
+        'Two trainings that differ in nothing but the seed differ in AP by a '
+        'point or two: a setting that brings less has brought nothing. '
+        'Without one, each training takes its own.',
+    ),
+)
 
-def settings_table(base: Mapping[str, Any]) -> str:
-    """Return a Markdown table of the settings, and the words for each.
+
+def settings_table(
+    base: Mapping[str, Any], settings: Sequence[Setting] = SETTINGS_OF_USERS
+) -> str:
+    """Return a Markdown table of settings, and the words for each.
 
     Args:
-        base: The base config, whose values are the defaults.
+        base: A config whose values are the defaults.
+        settings: Which.
     """
     rows = [
         '| setting | path | default | allowed |',
         '|---|---|---|---|',
     ]
     words = []
-    for setting in SETTINGS_OF_USERS:
+    for setting in settings:
         default = setting.default(base)
         shown = 'none' if default is None else f'`{_code(default)}`'
         rows.append(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
-from ...paths import is_list
+from .paths import is_list
 
 
 class Kind(NamedTuple):
@@ -104,6 +104,9 @@ NUMBER = Kind('a finite number', is_number)
 POSITIVE = number(1e-37, 1e37, 'a positive number of at most 1e37')
 NON_NEGATIVE = number(0, 1e37, 'a number from 0 to 1e37')
 FRACTION = number(0, 1)
+# of two numbers MMDetection ignores what overlaps by less than the first
+LOWER_BOUND = FRACTION | pair_of(FRACTION)
+NUMBERS = list_of(POSITIVE)
 COUNT = integer(1, 'a positive integer')
 # as a calculation such as ``images / batch_size`` gives
 WHOLE = Kind(
