@@ -3,7 +3,8 @@
 Writes ``benchmark.md`` with tables, ``benchmark.json`` and pictures. The
 models take turns, each in a process of its own, so that what else the machine
 does hits all alike. Images are drawn scenes of 224 x 320 pixels; without a
-checkpoint weights are random. Nothing is downloaded.
+checkpoint weights are random. A checkpoint of digits has its AP measured, of
+each file and engine. Nothing is downloaded.
 
 Run it from the root of the checkout:
     python -m benchmarks
@@ -75,8 +76,13 @@ def _benchmark(
         texts += [f'## {title}', report.inference_table(found)]
         texts += [report.training_table(steps)] if steps else []
         records[title] = report.record([*found, *steps])
-        with complete_file(out_dir / f'stages-{threads}.png') as path:
-            report.plot_stages(found, title).savefig(path)
+        for name, figure in (
+            ('stages', report.plot_stages(found, title)),
+            ('ap', report.plot_accuracy(found, title)),
+        ):
+            if figure:
+                with complete_file(out_dir / f'{name}-{threads}.png') as path:
+                    figure.savefig(path)
         text = '\n\n'.join(texts) + '\n'
         with complete_file(out_dir / 'benchmark.md') as path:
             path.write_text(text)

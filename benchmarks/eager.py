@@ -32,6 +32,9 @@ INFERENCE = (  # what is watched of a detector, and the stage it belongs to
     ('roi_head', 'predict', 'RoI head'),
     ('roi_head.bbox_head', 'predict_by_feat', 'postprocess'),
     ('roi_head.mask_head', 'predict_by_feat', 'postprocess'),
+    # of one-stage detectors
+    ('bbox_head', 'forward', 'head'),
+    ('bbox_head', 'predict_by_feat', 'postprocess'),
 )
 TRAINING = (
     ('data_preprocessor', 'forward', 'data'),
@@ -44,7 +47,7 @@ TRAINING = (
     ('roi_head.bbox_sampler', 'sample', 'assign/sample'),
     ('roi_head.bbox_head', 'get_targets', 'assign/sample'),
 )
-COMPILED = ('backbone', 'rpn_head', 'roi_head.shared_head')
+COMPILED = ('backbone', 'rpn_head', 'roi_head.shared_head', 'bbox_head')
 
 
 def inference(job: dict, clock: StageClock) -> Run:
@@ -53,9 +56,9 @@ def inference(job: dict, clock: StageClock) -> Run:
     cfg = Config.fromfile(job['model'])
     model = TorchDetector(cfg, job['checkpoint'], 'cpu').model
     if job.get('compile'):
-        for path in COMPILED:
-            part = model.get_submodule(path)
-            part.forward = torch.compile(part.forward)
+        for name, part in model.named_modules():
+            if name in COMPILED:
+                part.forward = torch.compile(part.forward)
     _watch(clock, model, INFERENCE)
     image = mmcv.rgb2bgr(np.load(job['image']))
     _, *steps = get_test_pipeline_cfg(cfg)
@@ -86,7 +89,7 @@ def training(job: dict, clock: StageClock) -> Run:
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     average = D2GoEMA(model)
     scenes = Config.fromfile(job['data']).train_dataloader
-    scenes.batch_size = job['batch_size']
+    scenes.update(batch_size=job['batch_size'], pin_memory=False)
     scenes.dataset.update(data_root=job['data_root'], num_images=64)
     batches = iter(Runner.build_dataloader(scenes, seed=0))
     _watch(clock, model.train(), TRAINING)

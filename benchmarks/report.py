@@ -16,7 +16,7 @@ from .rows import Row
 
 # of stages; C7 is grey
 COLORS = 'C0 C1 C2 C3 C4 C5 C6 C8 C9 lightsteelblue'.split()
-
+MARKERS = {'ONNX Runtime': 'o', 'OpenVINO': 's'}  # of engines of files
 
 Measured = Sequence[tuple[Row, Figures | None]]  # None: the process failed
 
@@ -35,22 +35,23 @@ def machine() -> str:
 
 
 def inference_table(measured: Measured) -> str:
-    """Return a table of time, stages, memory and size of the file."""
+    """Return a table of time, stages, memory, size of the file and AP."""
     table = [
         ['model', 'engine', 'precision', 'ms', 'quartiles']
-        + ['stages, ms', 'MiB', 'MB']
+        + ['stages, ms', 'MiB', 'MB', 'AP']
     ]
     for row, found in measured:
         start = [row.model, row.engine, row.precision]
         if found is None:
-            table.append([*start, 'failed', *[''] * 4])
+            table.append([*start, 'failed', *[''] * 5])
             continue
         ms, stages = found.ms, found.stages.items()
         size = f'{row.file.stat().st_size / 1e6:.1f}' if row.file else ''
+        ap = '' if row.ap is None else f'{row.ap:.1f}'
         table.append(
             [*start, f'{ms.median:.1f}', f'{ms.lower:.1f} to {ms.upper:.1f}']
             + [', '.join(f'{stage} {value:.1f}' for stage, value in stages)]
-            + [f'{found.peak:.0f}', size]
+            + [f'{found.peak:.0f}', size, ap]
         )
     return GithubFlavoredMarkdownTable(table).table
 
@@ -100,6 +101,34 @@ def plot_stages(measured: Measured, title: str) -> Figure:
     return figure
 
 
+def plot_accuracy(measured: Measured, title: str) -> Figure | None:
+    """Return AP over time of the rows that have AP; None: there are none."""
+    points = [
+        (row, found) for row, found in measured if found and row.ap is not None
+    ]
+    if not points:
+        return None
+    figure = Figure((7, 4.5), 120, layout='constrained')
+    axes = figure.add_subplot()
+    models = [*dict.fromkeys(row.model for row, _ in points)]
+    for row, found in points:
+        color = COLORS[models.index(row.model) % len(COLORS)]
+        axes.plot(
+            found.ms.median,
+            row.ap,
+            MARKERS[row.engine],
+            color=color,
+            markerfacecolor=color if row.precision == 'float' else 'white',
+            label=f'{row.model}, {row.engine} {row.precision}',
+        )
+    axes.set(xlabel='ms an image (medians)', ylabel='box AP on DigitScenes, %')
+    axes.set_title(title)
+    axes.set_xlim(left=0)
+    axes.spines[['top', 'right']].set_visible(False)
+    figure.legend(loc='outside lower center', ncols=1, fontsize=7)
+    return figure
+
+
 def record(measured: Measured) -> list[dict]:
     """Return rows and figures as JSON takes them."""
     return [
@@ -107,6 +136,7 @@ def record(measured: Measured) -> list[dict]:
             model=row.model,
             engine=row.engine,
             precision=row.precision,
+            ap=row.ap,
             figures=found and found._asdict() | dict(ms=found.ms._asdict()),
         )
         for row, found in measured

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import onnx
 import torch
+from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
 from fbnetv3_mmdet.deploy.export import export
 from fbnetv3_mmdet.deploy.int8.quantizer import Quantizer
+from fbnetv3_mmdet.deploy.int8.score import Annotations, CocoScorer, detect
 from fbnetv3_mmdet.deploy.latency import class_names, random_detector
 from fbnetv3_mmdet.inference import TorchDetector
 from fbnetv3_runtime import Detector, read_image
@@ -22,7 +25,9 @@ from fbnetv3_runtime import Detector, read_image
 from .peers import PEERS, SHAPE, export_peer
 
 ENGINES = {'onnxruntime': 'ONNX Runtime', 'openvino': 'OpenVINO'}
-NUM_SCENES = 16  # to calibrate with
+NUM_SCENES = 16  # of DigitScenes' train, to calibrate with
+NUM_VAL = 200  # of its val, for AP
+DIGITS = [*'0123456789']  # the classes of DigitScenes
 R50 = 'mmdet::faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco.py'
 
 
@@ -35,6 +40,8 @@ class Row(NamedTuple):
         job: What a process runs, see ``worker.py``.
         precision: 'float' or 'int8'.
         file: The file whose size is reported.
+        ap: Its box AP on DigitScenes, in percent; None: it was not trained
+            for them, or is no exported file.
     """
 
     model: str
@@ -42,6 +49,7 @@ class Row(NamedTuple):
     job: dict
     precision: str = 'float'
     file: Path | None = None
+    ap: float | None = None
 
 
 class BenchmarkFiles:
@@ -58,12 +66,7 @@ class BenchmarkFiles:
         self._folder = folder
         self._digits = digits
         self._data_root = f'{folder}/digits/'
-        dataset = Config.fromfile(digits).val_dataloader.dataset
-        dataset.update(data_root=self._data_root, num_images=NUM_SCENES)
-        scenes = DATASETS.build(dataset)
-        self._scenes = [
-            scenes.get_data_info(i)['img_path'] for i in range(NUM_SCENES)
-        ]
+        self._scenes = _image_files(self._draw('train', NUM_SCENES))
         self._pixels = np.array(read_image(self._scenes[0]))
         self._image = str(folder / 'image.npy')
         np.save(self._image, self._pixels)
@@ -79,6 +82,7 @@ class BenchmarkFiles:
             compiled: Whether to try ``torch.compile``.
         """
         name, cfg = Path(config).stem, Config.fromfile(config)
+        is_trained = checkpoint is not None
         checkpoint = checkpoint or self._random_weights(name, cfg)
         job = dict(engine='eager', model=config, image=self._image)
         job |= dict(checkpoint=checkpoint)
@@ -90,7 +94,8 @@ class BenchmarkFiles:
             for backend, engine in ENGINES.items():
                 job = dict(engine='exported', model=str(file))
                 job |= dict(image=self._image, backend=backend)
-                yield Row(name, engine, job, precision, file)
+                ap = self._average_precision(file, backend, is_trained)
+                yield Row(name, engine, job, precision, file, ap)
 
     def peers(self) -> Iterator[Row]:
         """Yield the rows of torchvision's detectors."""
@@ -117,6 +122,30 @@ class BenchmarkFiles:
             job |= dict(batch_size=batch_size, data=self._digits)
             yield Row(name, settings, job | dict(data_root=self._data_root))
 
+    def _draw(self, split: str, number: int) -> CocoDataset:
+        dataset = Config.fromfile(self._digits).val_dataloader.dataset
+        dataset.update(
+            data_root=self._data_root, split=split, num_images=number
+        )
+        return DATASETS.build(dataset)
+
+    @cached_property
+    def _val(self) -> tuple[list[Path], CocoScorer]:
+        """The files of DigitScenes' val, and what knows what is in them."""
+        scenes = self._draw('val', NUM_VAL)
+        files = [*map(Path, _image_files(scenes))]
+        known = Annotations(scenes.ann_file, scenes.metainfo['classes'])
+        return files, known.scorer(files)
+
+    def _average_precision(
+        self, file: Path, backend: str, is_trained: bool
+    ) -> float | None:
+        detector = Detector(file, backend, threads=1)
+        if not (is_trained and detector.metadata['classes'] == DIGITS):
+            return None
+        files, scorer = self._val
+        return scorer.score(detect(detector, files))['AP']
+
     def _random_weights(self, name: str, cfg: Config) -> str:
         model = random_detector(cfg, self._pixels)
         meta = dict(dataset_meta=dict(classes=class_names(model)))
@@ -141,3 +170,7 @@ class BenchmarkFiles:
         )
         onnx.save(quantizer.build([*quantizer.layers]), files['int8'])
         return files
+
+
+def _image_files(scenes: CocoDataset) -> list[str]:
+    return [scenes.get_data_info(i)['img_path'] for i in range(len(scenes))]

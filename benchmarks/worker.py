@@ -102,8 +102,10 @@ def load_network(job: dict) -> Run:
     import numpy as np
 
     from fbnetv3_runtime.backends import BACKENDS
+    from fbnetv3_runtime.engine import Engine
 
-    network, _ = BACKENDS[job['backend']](job['model'], job['threads'])
+    load = BACKENDS[job['backend']].load
+    network, *_ = load(job['model'], Engine(job['threads'], 1))
     values = np.random.default_rng(0).random(job['shape'], np.float32)
     clock = StageClock()
 
