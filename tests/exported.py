@@ -3,6 +3,9 @@
 import copy
 
 import numpy as np
+import onnx
+import onnxruntime
+import openvino
 import torch
 from PIL import Image
 
@@ -13,9 +16,9 @@ import fbnetv3_mmdet  # noqa: F401
 from mmdet.apis import inference_detector, init_detector
 from random_detector import random_model
 
+from fbnetv3_mmdet.deploy.comparison import differences
 from fbnetv3_mmdet.deploy.export import export
-from fbnetv3_mmdet.deploy.verify import differences
-from fbnetv3_runtime import Detector, Result
+from fbnetv3_runtime import Detector, Mask, Result
 
 BACKENDS = ('onnxruntime', 'openvino')
 
@@ -29,7 +32,7 @@ class Exported:
         original: MMDetection's detector.
     """
 
-    def __init__(self, cfg, folder, change=None, size=None):
+    def __init__(self, cfg, folder, change=None, size=None, write=export):
         model = random_model(copy.deepcopy(cfg.model), residual=0.2)
         if change is not None:
             change(model)
@@ -37,7 +40,7 @@ class Exported:
         torch.save(dict(state_dict=model.state_dict()), self.checkpoint)
         self.path = folder / 'random.onnx'
         classes = [*map(str, range(model.roi_head.bbox_head.num_classes))]
-        export(cfg, model, classes, self.path, size)
+        write(cfg, model, classes, self.path, size)
         self.original = init_detector(cfg, self.checkpoint, 'random', 'cpu')
 
     def find(self, backend, image):
@@ -53,10 +56,40 @@ def picture(seed, height, width):
     return np.array(small.resize((width, height), Image.BILINEAR))
 
 
+def ranked(file, backend, images):
+    """Return the scores that a file's first TopK, by name, is given.
+
+    Args:
+        file: Of a detector.
+        backend: Which runs it.
+        images: (1, H, W, 3), uint8.
+    """
+    model = onnx.load(file)
+    # quantizing changes their order, and not their names; sorting is a TopK
+    best = min(
+        (n for n in model.graph.node if n.name.startswith('node_topk')),
+        key=lambda node: node.name,
+    )
+    del model.graph.output[:]
+    scores = onnx.helper.make_tensor_value_info(
+        best.input[0], onnx.TensorProto.FLOAT, ['N']
+    )
+    model.graph.output.append(scores)
+    model = model.SerializeToString()
+    if backend == 'openvino':
+        core = openvino.Core()
+        compiled = core.compile_model(core.read_model(model), 'CPU')
+        return np.concatenate([compiled({'image': x})[0] for x in images])
+    session = onnxruntime.InferenceSession(model)
+    return np.concatenate([session.run(None, {'image': x})[0] for x in images])
+
+
 def reference(model, image):
     """Return what MMDetection itself finds in a picture, RGB."""
     found = inference_detector(model, image[..., ::-1]).pred_instances.numpy()
-    masks = found.get('masks')
+    masks = None
+    if 'masks' in found:
+        masks = [Mask(m, (0, 0), m.shape[::-1]) for m in found.masks]
     return Result(found.bboxes, found.scores, found.labels, [], masks)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from PIL import Image
 from random_detector import CONFIG, ROOT, random_weights
 from runtime_model import save_colors
 
@@ -16,7 +17,7 @@ import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 
 sys.path.insert(0, str(ROOT))
 # isort: split
-from benchmarks import report, worker  # noqa: E402
+from benchmarks import gpu, report, rows, runtime, worker  # noqa: E402
 from benchmarks.__main__ import main as benchmark  # noqa: E402
 from benchmarks.processes import Figures, measure  # noqa: E402
 from benchmarks.rows import Row  # noqa: E402
@@ -171,12 +172,13 @@ def test_tables_hold_what_was_measured(tmp_path):
     stages = dict(network=11.0, other=1.0)
     figures = Figures(Latency(12.0, 11.0, 14.0), stages, 100.4)
     measured = [
-        (Row('A', 'OpenVINO', {}, 'int8', file), figures),
+        (Row('A', 'OpenVINO', {}, 'int8', file, 65.24), figures),
         (Row('B', 'torch.compile', {}), None),
     ]
     first, second = cells(report.inference_table(measured))
     assert first == ['A', 'OpenVINO', 'int8', '12.0', '11.0 to 14.0',
-                     'network 11.0, other 1.0', '100', '1.5']  # fmt: skip
+                     'network 11.0, other 1.0', '100', '1.5',
+                     '65.2']  # fmt: skip
     assert second[:4] == ['B', 'torch.compile', 'float', 'failed']
     stages = dict(data=400.0, backward=3600.0)
     steps = Figures(Latency(4000.0, 3000.0, 5000.0), stages, 9.0)
@@ -204,7 +206,8 @@ def test_mistakes_in_a_benchmark(args, message, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_short_benchmark_writes_all(tmp_path):
+def test_a_short_benchmark_writes_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, 'NUM_VAL', 3)
     checkpoint = tmp_path / 'a.pth'
     meta = dict(dataset_meta=dict(classes=tuple('0123456789')))
     torch.save(dict(state_dict=random_weights(), meta=meta), checkpoint)
@@ -213,18 +216,66 @@ def test_a_short_benchmark_writes_all(tmp_path):
     files = [f'{CONFIG}={checkpoint}', '--out-dir', str(tmp_path)]
     benchmark([*files, *short, *skip])
     text = (tmp_path / 'benchmark.json').read_text()
-    rows = json.loads(text)['1 thread']
-    assert [(row['engine'], row['precision']) for row in rows] == [
+    records = json.loads(text)['1 thread']
+    assert [(row['engine'], row['precision']) for row in records] == [
         ('MMDetection', 'float'),
         ('ONNX Runtime', 'float'),
         ('OpenVINO', 'float'),
         ('ONNX Runtime', 'int8'),
         ('OpenVINO', 'int8'),
     ]
-    assert all(row['figures']['ms']['median'] > 0 for row in rows)
-    stages = [list(row['figures']['stages']) for row in rows]
+    assert all(row['figures']['ms']['median'] > 0 for row in records)
+    assert [row['ap'] is None for row in records] == [True] + 4 * [False]
+    stages = [list(row['figures']['stages']) for row in records]
     assert stages[0] == ['preprocess', 'backbone', 'RPN', 'proposals',
                          'RoI head', 'postprocess', 'other']  # fmt: skip
     assert stages[1] == ['preprocess', 'network', 'postprocess', 'other']
     assert Path(CONFIG).stem in (tmp_path / 'benchmark.md').read_text()
-    assert (tmp_path / 'stages-1.png').stat().st_size > 10_000
+    for name in ('stages', 'ap'):
+        assert (tmp_path / f'{name}-1.png').stat().st_size > 10_000
+
+
+def test_runtime_has_its_rows(colors, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runtime, 'ROUNDS', 1)
+    monkeypatch.setattr(runtime, 'CALLS', 4)
+    monkeypatch.setattr(runtime, 'PHOTO', (400, 300))
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for number in range(2):
+        Image.new('RGB', (64, 48)).save(folder / f'{number}.png')
+    runtime.main([str(colors), str(folder), '--num-sizes', '3'])
+    rows = [
+        [cell.strip() for cell in line.strip('|').split('|')]
+        for line in capsys.readouterr().out.splitlines()[2:]
+    ]
+    engines = [row[1] for row in rows]
+    assert engines == ['onnxruntime'] * 5 + ['openvino'] * 5 + [''] * 2
+    assert [row[0] for row in rows[2:5]] == [
+        '2 images with pictures, one after the other',
+        '2 images with pictures, side by side',
+        '3 sizes',
+    ]
+    assert rows[4][2].endswith(' MiB')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'options', [['--any-device'], pytest.param([], marks=pytest.mark.gpu)]
+)
+def test_gpu_benchmark_has_a_table(options, capsys):
+    gpu.main(['--batch-size', '1', '--steps', '1', *options])
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line for line in lines if line.startswith('|')][2:]
+    assert len(rows) == (2 if torch.cuda.is_available() else 1)
+    for row in rows:
+        *_, batch, _, step, share = row.strip('| ').split('|')
+        assert int(batch) == 1 and float(step) > 0
+        assert 0 < int(share.strip('% ')) < 100
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='needs a CPU alone')
+def test_gpu_benchmark_needs_a_gpu(capsys):
+    with pytest.raises(SystemExit) as stop:
+        gpu.main([])
+    assert stop.value.code == 2
+    assert 'needs a CUDA device' in capsys.readouterr().err

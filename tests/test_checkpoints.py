@@ -15,12 +15,14 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
 from random_detector import random_weights
 
+from fbnetv3_mmdet.archs import ARCHS
 from fbnetv3_mmdet.checkpoints import (
     from_d2go,
     is_extra,
     read_d2go,
     to_d2go,
 )
+from fbnetv3_mmdet.search.space import as_dict
 
 CONFIGS = Path(__file__).parents[1] / 'configs/fbnetv3'
 CONFIG = CONFIGS / 'faster-rcnn_fbnetv3-a-dsmask-c4_8xb4-540k_coco.py'
@@ -299,6 +301,23 @@ def test_averages_are_taken_unless_declined(ending, value, write, recorded):
     address = write(model=weights, ema_state=average)
     model = by_function(address + ending)
     assert model.backbone.stage0[0].bn.weight.tolist() == [value] * 16
+
+
+def test_layers_that_fit_are_taken_where_that_is_asked_for(write, recorded):
+    arch = as_dict(ARCHS['FBNetV3_A_dsmask'])
+    first, *others = arch['trunk'][1]
+    arch['trunk'][1] = [(*first[:1], 3, *first[2:]), *others]  # was 5x5
+    model = build(arch=arch)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r'1 mis-shaped: .*dw.*5, 5\), not'):
+        load_checkpoint(model, write())
+    load_checkpoint(model, f'{write()}?ema=0&fit=part')
+    after, state = model.state_dict(), from_d2go(recorded['model'])
+    kept = {n for n, v in after.items() if v.shape != state[n].shape}
+    assert kept == {'backbone.stage1.0.dw.conv.weight'}
+    for name, value in after.items():
+        expected = before[name] if name in kept else state[name]
+        assert torch.equal(value, expected), name
 
 
 def test_weights_alone_are_taken_too(recorded, tmp_path):

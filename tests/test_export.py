@@ -23,13 +23,14 @@ from PIL import Image
 from random_detector import CONFIG, silence_on_black
 
 from fbnetv3_mmdet.deploy import verify
-from fbnetv3_mmdet.deploy.graph import ExportableDetector
-from fbnetv3_mmdet.deploy.verify import (
+from fbnetv3_mmdet.deploy.comparison import (
     compare,
     differences,
     rounding_decides,
 )
-from fbnetv3_runtime import Detector, Result
+from fbnetv3_mmdet.deploy.graph import ExportableDetector
+from fbnetv3_mmdet.deploy.support import limit_proposals
+from fbnetv3_runtime import Detector, Mask, Result
 
 TOOL = Path(__file__).resolve().parents[1] / 'tools' / 'export.py'
 MASKS = CONFIG.replace('faster-rcnn', 'mask-rcnn')
@@ -68,7 +69,8 @@ def test_boxes_are_mmdetections(boxes, size):
 )
 def test_masks_are_mmdetections(masks, size):
     image, expected = stable_picture(masks.original, *size)
-    assert expected.masks.any() and not expected.masks.all()
+    pixels = np.stack([mask.full() for mask in expected.masks])
+    assert pixels.any() and not pixels.all()
     for backend in BACKENDS:
         assert_equal(masks.find(backend, image), expected)
 
@@ -83,7 +85,7 @@ def test_nothing_is_found_where_nothing_is(kind, backend, request):
     assert found.boxes.shape == (0, 4)
     assert found.scores.shape == found.labels.shape == (0,)
     if kind == 'masks':
-        assert found.masks.shape == (0, 224, 320)
+        assert found.masks == []
 
 
 def test_file_is_standard_and_whole(boxes):
@@ -124,6 +126,7 @@ def test_metadata_suffice(boxes, masks):
         score_thr=0.05,
         iou_thr=0.5,
         mask_thr=None,
+        brightest=None,
     )
     assert metadata(masks.path)['mask_thr'] == 0.5
 
@@ -171,16 +174,21 @@ def test_a_wrong_file_is_told_from_rounding(boxes):
 
 def test_differences_are_those_of_the_nearest_of_each_class():
     boxes = np.float32([[0, 0, 10, 10], [0, 0, 10, 10], [50, 50, 60, 60]])
-    masks = np.zeros((3, 4, 4), bool)
-    masks[2, :2] = True  # 8 pixels
+    pixels = np.zeros((3, 4, 4), bool)
+    pixels[2, :2] = True  # 8 pixels
+    masks, others = (
+        [Mask(own.copy(), (0, 0), (4, 4)) for own in pixels] for _ in range(2)
+    )
     expected = Result(boxes, np.float32([0.9, 0.8, 0.7]), np.array([0, 1, 0]),
                       [], masks)  # fmt: skip
     order = [2, 1, 0]
-    found = Result(*(part[order] for part in expected[:3]), [], masks[order])
+    found = Result(
+        *(part[order] for part in expected[:3]), [], [others[i] for i in order]
+    )
     assert differences(found, expected) == (3, 0, 0, 0)
     found.boxes[0, 3] += 2
     found.scores[1] -= 0.25
-    found.masks[0, 0, 0] = False
+    found.masks[0].pixels[0, 0] = False
     assert differences(found, expected) == (3, 2, 0.25, 1 / 8)
     found.labels[0] = 1
     assert differences(found, expected).boxes == np.inf
@@ -198,6 +206,31 @@ def test_what_rounding_decides_is_written_and_said(tmp_path, capsys):
     assert onnx.load(target).graph.output[0].name == 'boxes'
 
 
+def test_half_is_compared_with_mmdetection(boxes, tmp_path, capsys):
+    target = tmp_path / 'half.onnx'
+    main([CONFIG, boxes.checkpoint, str(target), '--half'])
+    assert metadata(target)['float16'] is True
+    assert target.stat().st_size < 0.6 * boxes.path.stat().st_size
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(('as MMDetection in', 'not verified: rounding'))
+
+
+def test_fewer_proposals_are_mmdetections(boxes, tmp_path):
+    target = tmp_path / 'few.onnx'
+    main([CONFIG, boxes.checkpoint, str(target), '--proposals', '4'])
+    few = copy.deepcopy(boxes.original)
+    few.rpn_head.test_cfg.max_per_img = 4
+    image, expected = stable_picture(few, 224, 320)
+    assert len(expected.boxes) < len(reference(boxes.original, image).boxes)
+    assert_equal(Detector(target, threads=1).predict(image), expected)
+
+
+def test_detectors_of_one_stage_have_no_proposals():
+    other = CONFIG.replace('faster-rcnn', 'gfl').replace('-c4_', '-fpn_')
+    with pytest.raises(ValueError, match="--proposals .* 'GFL', which makes"):
+        limit_proposals(Config.fromfile(other), 15)
+
+
 def test_other_detectors_are_refused_in_one_line(tmp_path, capsys):
     other = CONFIG.replace('faster-rcnn', 'retinanet').replace(
         '-a-dsmask-c4_1xb4-2k_digits', '-a-fpn_8xb4-540k_coco'
@@ -205,11 +238,15 @@ def test_other_detectors_are_refused_in_one_line(tmp_path, capsys):
     weights = MODELS.build(Config.fromfile(other).model).state_dict()
     torch.save(weights, checkpoint := tmp_path / 'other.pth')
     with pytest.raises(SystemExit) as stop:
-        main([other, str(checkpoint), str(tmp_path / 'out.onnx')])
+        main(
+            [other, str(checkpoint), str(tmp_path / 'out.onnx')]
+            + ['--cfg-options', 'model.type=PAA']
+        )
     assert stop.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: model of type 'RetinaNet' cannot be exported; supported are "
-        "['FBNetV3OD', 'FBNetV3IS', 'FasterRCNN', 'MaskRCNN']"
+        "error: model of type 'PAA' cannot be exported; supported are "
+        "['FBNetV3OD', 'FBNetV3IS', 'FasterRCNN', 'MaskRCNN', 'RetinaNet', "
+        "'FCOS', 'GFL', 'ATSS', 'RTMDet']"
     )
     assert list(tmp_path.iterdir()) == [checkpoint]
 
@@ -246,6 +283,8 @@ def test_an_interrupted_export_leaves_nothing(boxes, tmp_path, monkeypatch):
         (['--image', 'none.png'], 'none.png is no readable image'),
         (['--size', '0', '320'], '--size 0 320 is no size'),
         (['--size', '9000', '320'], 'in pixels, at most 8192, or'),
+        (['--proposals', '0'], '--proposals 0 is no number of proposals'),
+        (['--proposals', '31'], 'of proposals: give 1 to 30, the model.test_'),
         (
             [
                 '--cfg-options',

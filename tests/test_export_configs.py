@@ -81,6 +81,7 @@ def test_detections_of_mmdetections_own_heads(tmp_path):
     )
     exported = Exported(cfg, tmp_path)
     image, expected = stable_picture(exported.original, 224, 320)
-    assert expected.masks.any() and not expected.masks.all()
+    shares = [mask.full().mean() for mask in expected.masks]
+    assert any(0 < share < 1 for share in shares)
     for backend in BACKENDS:
         assert_equal(exported.find(backend, image), expected)

@@ -26,12 +26,14 @@ def model():
     return MODELS.build(Config.fromfile(CONFIG).model)
 
 
-@pytest.mark.parametrize('kind', ['retinanet', 'fcos'])
+@pytest.mark.parametrize('kind', ['PAA', 'FSAF'])
 def test_other_detectors_are_refused(kind):
-    config = CONFIG.replace('faster-rcnn', kind).replace(
-        '-a-dsmask-c4_1xb4-2k_digits', '-a-fpn_8xb4-540k_coco'
+    cfg = Config.fromfile(
+        CONFIG.replace('faster-rcnn', 'retinanet').replace(
+            '-a-dsmask-c4_1xb4-2k_digits', '-a-fpn_8xb4-540k_coco'
+        )
     )
-    other = MODELS.build(Config.fromfile(config).model)
+    other = MODELS.build(cfg.model | dict(type=kind))
     with pytest.raises(ValueError, match='FasterRCNN.*MaskRCNN') as error:
         check_model(other)
     name = type(other).__name__

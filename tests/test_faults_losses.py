@@ -1,5 +1,6 @@
 """Losses and weights that are not finite end a run and are not saved."""
 
+import math
 import re
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import pytest
 import torch
 import trainings
 from mmengine.runner import Runner
+from syncs import Syncs
 from toy import toy_config
 from trainings import listen, read_checkpoint
+
+from fbnetv3_mmdet.training.faults import FiniteLossHook
 
 
 def stopped(cfg, capsys):
@@ -101,6 +105,38 @@ def test_infinite_buffers_that_are_meant(tmp_path, capsys):
         runner.save_checkpoint(str(tmp_path), 'bad.pth')
     assert 'state_dict.norm.running_mean' in capsys.readouterr().err
     assert not (tmp_path / 'bad.pth').exists()
+
+
+@pytest.mark.parametrize(
+    ('losses', 'looks'),
+    [
+        (dict(loss_a=1.0, loss_b=-2.0, loss=-1.0), 1),
+        (dict(loss_a=3e38, loss_b=3e38), 3),  # their sum alone is infinite
+        (dict(acc=math.inf), 0),
+        ({}, 0),
+    ],
+)
+@pytest.mark.parametrize(
+    'device', ['cpu', pytest.param('cuda', marks=pytest.mark.gpu)]
+)
+def test_finite_losses_are_looked_at_once(tmp_path, losses, looks, device):
+    runner = Runner.from_cfg(toy_config(tmp_path))
+    outputs = {n: torch.tensor(v, device=device) for n, v in losses.items()}
+    assert runner.train_loop.iter == 0  # built, which upstream does late
+    with Syncs() as syncs:
+        FiniteLossHook().after_train_iter(runner, 0, outputs=outputs)
+    assert syncs.counts.total() == looks
+
+
+def test_terms_that_cancel_out(tmp_path, capsys):
+    runner = Runner.from_cfg(toy_config(tmp_path))
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    terms = dict(a=math.inf, b=-math.inf, c=1.0)
+    outputs = {f'loss_{n}': torch.tensor(v) for n, v in terms.items()}
+    with pytest.raises(SystemExit):
+        FiniteLossHook().after_train_iter(runner, 0, outputs=outputs)
+    line = capsys.readouterr().err
+    assert line.startswith('error: iteration 1: loss_a=inf, loss_b=-inf; ')
 
 
 @pytest.mark.parametrize('interval', [0, -1, 1.5, True, None])

@@ -54,6 +54,27 @@ def test_crash_and_resume(tmp_path, num_workers, by_epoch):
         assert log_of(broken) == log_of(whole)
 
 
+@pytest.mark.parametrize('at', [7, 8])  # 8: evaluated there
+def test_a_pause_changes_nothing(tmp_path, at):
+    options = {'randomness': dict(seed=0)}
+    whole, paused = (toy_config(tmp_path / n, **options) for n in 'ab')
+    expected = finish(whole)
+    go_on = paused.copy()
+    paused.custom_hooks = [
+        *paused.custom_hooks,
+        dict(type='PauseHook', at=at),
+    ]
+    finish(paused)
+    done = {path.name for path in (tmp_path / 'b').glob('iter_*.pth')}
+    assert done == {'iter_3.pth', 'iter_6.pth', f'iter_{at}.pth'}
+    assert log_of(paused)[-1]['step'] == at
+    paused.resume = go_on.resume = True
+    finish(paused)  # is where it was
+    assert {path.name for path in (tmp_path / 'b').glob('iter_*.pth')} == done
+    assert same(finish(go_on), expected)
+    assert log_of(go_on) == log_of(whole)
+
+
 def test_seed_that_was_drawn_is_kept(tmp_path):
     expected = finish(whole := toy_config(tmp_path / 'a'))
     resumed = toy_config(tmp_path / 'b', resume=True)

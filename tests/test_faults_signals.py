@@ -20,10 +20,13 @@ from trainings import (
     output_of,
     same,
     start,
+    start_ranks,
     state_of,
     train,
     wait_for,
 )
+
+from fbnetv3_mmdet.training.faults import exchange
 
 SEED = dict(seed=0)
 FORK = multiprocessing.get_context('fork')
@@ -137,6 +140,50 @@ def test_handlers_are_given_back(tmp_path):
     Runner.from_cfg(toy_config(tmp_path)).train()
     after = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     assert after == before
+
+
+@pytest.mark.parametrize(
+    ('done', 'seconds', 'following'),
+    [
+        (1, 30.0, 1),  # the first, or an evaluation in between
+        (1, 0.1, 2),
+        (8, 0.8, 10),
+        (10, 1.0, 10),
+        (10, 3.0, 3),
+        (64, 1e-12, 128),
+    ],
+)
+def test_iterations_until_signals_are_exchanged(done, seconds, following):
+    assert exchange.next_interval(done, seconds) == following
+
+
+def test_few_iterations_wait_for_all_processes(monkeypatch):
+    monkeypatch.setattr(exchange, 'get_world_size', lambda: 2)
+    told = exchange.Exchange()
+    known = [told.after_iteration(signal.SIGTERM) for _ in range(64)]
+    # these take no time: the interval doubles
+    at = [i for i, number in enumerate(known, 1) if number == signal.SIGTERM]
+    assert at == [1, 3, 7, 15, 31, 63]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('evaluates', [False, True])
+def test_signal_to_one_of_two_processes(tmp_path, evaluates):
+    """The other one stops after the same iteration, or in the evaluation."""
+    cfg = toy_config(
+        tmp_path / 'work',
+        launcher='pytorch',
+        model=dict(pause=0.02),
+        train_cfg=dict(max_iters=9999, val_interval=5 if evaluates else 9999),
+    )
+    processes = start_ranks([cfg, cfg])
+    wait_for(processes[0], cfg, 'Iter(train) [  23/9999]')
+    os.kill(processes[1].pid, signal.SIGTERM)
+    assert [finish(process, 60) for process in processes] == [143, 143]
+    (line,) = errors_of(cfg)
+    assert 'stopped by SIGTERM' in line and 'is saved as' in line
+    last = max(r['step'] for r in log_of(cfg) if 'iter' in r)
+    assert Path(cfg.work_dir, f'iter_{last}.pth').exists()
 
 
 @pytest.mark.slow

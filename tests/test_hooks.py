@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from toy import toy_config
 
 from fbnetv3_mmdet.cli import build_runner
 from fbnetv3_mmdet.training.settings import check_settings
 
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 DIGITS = next(FOLDER.glob('faster-rcnn_*-a-dsmask-c4_*_digits.py'))
+DATASETS = FOLDER.parent / '_base_/datasets'
 
 
 @pytest.fixture
@@ -74,3 +77,34 @@ def test_a_hook_that_is_none_is_left_out(cfg):
     kinds = {type(hook).__name__ for hook in build_runner(cfg).hooks}
     assert 'DurableCheckpointHook' in kinds
     assert not kinds & {'StopOnSignalHook', 'IterTimerHook'}
+
+
+@pytest.mark.filterwarnings("error:.*'pin_memory'")
+def test_pinned_memory_without_a_gpu_warns_nobody(tmp_path):
+    hook = dict(type='PinnedMemoryHook')
+    cfg = toy_config(tmp_path, **{'default_hooks.pinned_memory': hook})
+    for split in ('train', 'val'):
+        cfg[f'{split}_dataloader'].pin_memory = True
+    Runner.from_cfg(cfg).train()  # evaluates, too
+
+
+@pytest.mark.parametrize('name', ['digits', 'bccd', 'coco', 'custom'])
+def test_batches_are_pinned_and_workers_stay(name):
+    cfg = Config.fromfile(DATASETS / f'{name}_detection.py')
+    for split in ('train', 'val', 'test'):
+        loader = cfg[f'{split}_dataloader']
+        assert loader.pin_memory and loader.num_workers
+        assert loader.persistent_workers
+
+
+@pytest.mark.gpu
+def test_batches_are_copied_from_pinned_memory(cfg):
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    batch = next(iter(runner.train_dataloader))
+    assert all(image.is_pinned() for image in batch['inputs'])
+    with torch.cuda.stream(torch.cuda.Stream()):
+        on_device = runner.model.data_preprocessor.cast_data(batch)['inputs']
+        torch.cuda.current_stream().synchronize()
+    for image, copy in zip(batch['inputs'], on_device, strict=True):
+        assert copy.is_cuda and copy.cpu().equal(image)

@@ -6,10 +6,14 @@ import sys
 SCRIPT = """
 import sys
 import fbnetv3_mmdet
-heavy = ['imgaug', 'pandas', 'sklearn', 'torchvision', 'torch._dynamo']
+from fbnetv3_mmdet.registered import PACKAGES
+heavy = [*PACKAGES, 'torchvision', 'torch._dynamo']
 print(*(name for name in heavy if name in sys.modules))
 from mmdet.models.task_modules.tracking import interpolation
 kernel = interpolation.RBF(length_scale=2.0)  # taken from a stand-in
+from mmdet.models.task_modules.assigners import hungarian_assigner
+rows, columns = hungarian_assigner.linear_sum_assignment([[2, 1], [1, 3]])
+print(columns.tolist())
 import sklearn.gaussian_process.kernels as real
 print(type(kernel) is real.RBF, kernel.length_scale)
 import torchvision, torch
@@ -24,4 +28,19 @@ def test_heavy_packages_are_loaded_at_first_use():
         text=True,
     )
     lines = done.stdout.splitlines()
-    assert lines[-3:] == ['', 'True 2.0', '[0, 1, 2, 3]'], done.stderr
+    assert lines[-4:] == ['', '[1, 0]', 'True 2.0', '[0, 1, 2, 3]'], (
+        done.stderr
+    )
+
+
+def test_the_command_imports_pytorch_only_for_tools_that_need_it():
+    """The playground's server is up in no time, and small."""
+    code = (
+        'import sys; sys.argv = ["-m"]; import fbnetv3_mmdet.costs, '
+        'fbnetv3_mmdet.errors, fbnetv3_mmdet.files, fbnetv3_mmdet.settings; '
+        'print(sorted({"mmengine", "numpy", "torch"} & set(sys.modules)))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True
+    )
+    assert done.stdout == '[]\n', done.stderr

@@ -6,6 +6,7 @@ from mmdet.structures import DetDataSample
 
 from fbnetv3_mmdet import D2GoEMA, D2GoEMAHook
 from fbnetv3_mmdet.data import BrokenPicture
+from fbnetv3_mmdet.data.annotations import Defect
 from fbnetv3_mmdet.training.faults.loading import Fetch, broken_of
 
 pytestmark = pytest.mark.same_on_upstream
@@ -16,7 +17,7 @@ class Pictures:
 
     def __getitem__(self, i):
         if i == 3:
-            raise BrokenPicture('truncated picture', 'cut', '3.png')
+            raise BrokenPicture(Defect.TRUNCATED, 'cut', '3.png')
         return dict(inputs=i, data_samples=DetDataSample())
 
     def __len__(self):

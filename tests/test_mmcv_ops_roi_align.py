@@ -186,7 +186,7 @@ def test_roi_align_on_cuda():
     maps = torch.randn(2, 3, 9, 13, generator=gen, dtype=F64)
     results = []
     for device in ('cpu', 'cuda'):
-        x = maps.to(device).requires_grad_()
+        x = maps.detach().to(device).requires_grad_()  # a leaf
         out = ops.RoIAlign((3, 2), 1 / 7)(x, ROIS.to(device))
         out.square().sum().backward()
         results.append((out.detach().cpu(), x.grad.cpu()))

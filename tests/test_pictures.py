@@ -3,6 +3,7 @@
 import io
 import struct
 
+import cv2
 import mmcv
 import numpy as np
 import pytest
@@ -14,7 +15,11 @@ from fbnetv3_mmdet.data import (
     BrokenPicture,
     LoadWholePicture,
 )
+from fbnetv3_mmdet.data.annotations import Defect
+from fbnetv3_mmdet.data.annotations.entries import Picture
+from fbnetv3_mmdet.data.doctor.pictures import inspect
 from fbnetv3_mmdet.data.pictures import decode_picture
+from fbnetv3_runtime.images import read_photo
 
 WIDTH, HEIGHT = SIZE = (24, 16)
 LEFT, RIGHT = (200, 40, 90), (20, 160, 220)  # RGB of its halves
@@ -114,7 +119,7 @@ def test_no_cut_file_is_read(kind):
     for length in range(1, len(whole) - last):
         with pytest.raises(BrokenPicture) as caught:
             decode_picture(whole[:length])
-        assert caught.value.kind in ('truncated picture', 'not an image')
+        assert caught.value.kind in (Defect.TRUNCATED, Defect.NO_PICTURE)
 
 
 @pytest.mark.parametrize('missing', [1, 2, 3, 40, 2000])
@@ -154,7 +159,7 @@ def bomb():
 def test_what_is_no_picture_is_refused(content, kind, tmp_path):
     with pytest.raises(BrokenPicture) as caught:
         load(content, tmp_path)
-    assert caught.value.kind == kind
+    assert str(caught.value.kind) == kind
     assert caught.value.file == str(tmp_path / 'picture')
 
 
@@ -164,7 +169,7 @@ def test_missing_files_are_named(tmp_path):
     for name in ('none.png', 'folder', 'nul\0', 'x' * 999):
         with pytest.raises(BrokenPicture) as caught:
             loader(dict(img_path=f'{tmp_path}/{name}'))
-        assert caught.value.kind == 'missing file'
+        assert caught.value.kind is Defect.MISSING
         assert caught.value.file == f'{tmp_path}/{name}'
 
 
@@ -219,3 +224,42 @@ def test_other_sizes_than_the_files_are_refused(size):
     assert str(caught.value) == (
         f'size differs from the JSON (24x16 px, not {size[0]}x{size[1]})'
     )
+
+
+def test_greys_of_12_bits_are_scaled_alike_everywhere(tmp_path):
+    values = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    file = tmp_path / '12bit.png'
+    Image.fromarray(values).save(file)
+    expected = np.round(values.astype(float) * 255 / 4095)
+    content = file.read_bytes()
+    trained = decode_picture(content, (64, 64), brightest=4095)
+    assert trained.dtype == np.uint8
+    assert (trained == expected[..., None]).all()
+    detected = read_photo(file, brightest=4095).picture
+    assert (np.asarray(detected) == expected[..., None]).all()
+    assert decode_picture(content).max() == 15  # 4095 >> 8
+
+
+def test_dark_pictures_of_16_bits_are_told_with_their_range(tmp_path):
+    picture = Picture(1, 'a.png', 8, 8, True)
+    for largest, fault in ((4095, Defect.DARK), (40000, Defect.DEEP)):
+        values = np.full((8, 8), largest, np.uint16)
+        values[0] = 0
+        Image.fromarray(values).save(tmp_path / 'a.png')
+        found = inspect(tmp_path / 'a.png', picture)
+        assert fault in found.faults
+        dark = fault is Defect.DARK
+        assert found.about == ('values to 4095' if dark else '')
+
+
+def test_dark_colors_of_16_bits_are_told(tmp_path):
+    """Pillow reads the upper 8 bits, so that 4000 is at most 4095."""
+    picture, file = Picture(1, 'a.png', 8, 8, True), tmp_path / 'a.png'
+    for largest, fault in ((4000, Defect.DARK_COLOR), (9000, Defect.DEEP)):
+        values = np.full((8, 8, 3), largest, np.uint16)
+        values[0] = 0
+        cv2.imwrite(str(file), values)
+        found = inspect(file, picture)
+        assert fault in found.faults
+        dark = fault is Defect.DARK_COLOR
+        assert found.about == ('values to 4095' if dark else '')

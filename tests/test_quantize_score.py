@@ -27,7 +27,7 @@ def detections(scores, part=1.0, masks=False):
         np.float32(scores),
         np.zeros(len(scores), int),
         ['thing'] * len(scores),
-        np.array([*map(encode_mask, pixels)]) if masks else None,
+        [*map(encode_mask, pixels)] if masks else None,
     )
 
 
@@ -86,7 +86,7 @@ def test_masks_of_many_images_fit_in_memory(tmp_path):
         tmp_path / 'm.onnx', np.ones((4, 28, 28), np.float32), mask_thr=0.5
     )
     Image.new('RGB', (640, 480), 'red').save(tmp_path / 'x.png')
-    (found,) = detect(Detector(model), [tmp_path / 'x.png']).results
+    (found,) = detect(Detector(model), [tmp_path / 'x.png'])
     assert sum(len(str(mask)) for mask in found.masks) < 640 * 480 / 100
     areas = mask_utils.area([*found.masks])[1:]
     # less some pixels at the corners

@@ -6,12 +6,15 @@ import math
 import pytest
 import torch
 from mmengine.config import Config
+from syncs import Syncs
 from test_configs import DEFAULT, FOLDER
 
 # isort: split
 # after the above, which provides mmcv's ops
 from mmdet.models.dense_heads import RPNHead
 from mmdet.registry import MODELS, TASK_UTILS
+
+from fbnetv3_mmdet.models import rpn_head
 
 MMDET = RPNHead._bbox_post_process
 
@@ -26,13 +29,8 @@ def head():
     return build(DEFAULT)
 
 
-def proposals(head, maps, monkeypatch, method=None, **settings):
-    """Return the proposals, and how many boxes MMDetection's NMS was given.
-
-    ``method`` takes the place of the head's own post-processing.
-    """
-    cfg = copy.deepcopy(head.test_cfg)
-    cfg.update(settings)
+def proposals(head, maps, monkeypatch, **settings):
+    """Return the proposals, and how many boxes MMDetection's NMS was given."""
     sizes = []
 
     def spy(self, results, *args, **kwargs):
@@ -41,12 +39,27 @@ def proposals(head, maps, monkeypatch, method=None, **settings):
 
     with monkeypatch.context() as patch:
         patch.setattr(RPNHead, '_bbox_post_process', spy)
-        if method:
-            patch.setattr(type(head), '_bbox_post_process', method)
-        (found,) = head.predict_by_feat(
-            *maps, batch_img_metas=[dict(img_shape=(224, 320))], cfg=cfg
-        )
+        (found,) = predict(head, maps, **settings)
     return found, sizes
+
+
+def from_all(head, maps, monkeypatch, **settings):
+    """Return the proposals of NMS over all boxes."""
+    with monkeypatch.context() as patch:
+        patch.setattr(rpn_head, 'NMS_BOXES_PER_PROPOSAL', 10**6)
+        return proposals(head, maps, monkeypatch, **settings)
+
+
+def predict(head, maps, shapes=((224, 320),), own=True, **settings):
+    """Return each image's proposals: the head's own, or MMDetection's."""
+    cfg = copy.deepcopy(head.test_cfg)
+    cfg.update(settings)
+    metas = [dict(img_shape=s, scale_factor=(0.5, 0.4)) for s in shapes]
+    kind = type(head) if own else RPNHead
+    rescale = cfg.pop('rescale', False)
+    return kind.predict_by_feat(
+        head, *maps, batch_img_metas=metas, cfg=cfg, rescale=rescale
+    )
 
 
 def random_maps(spread, quantum):
@@ -70,7 +83,7 @@ def assert_same(one, other):
 def test_same_proposals_from_fewer_boxes(head, monkeypatch, spread, quantum):
     maps = random_maps(spread, quantum)
     found, sizes = proposals(head, maps, monkeypatch)
-    expected, _ = proposals(head, maps, monkeypatch, MMDET)
+    expected, _ = from_all(head, maps, monkeypatch)
     assert sizes == [150]
     assert len(expected) == 30
     assert_same(found, expected)
@@ -78,20 +91,20 @@ def test_same_proposals_from_fewer_boxes(head, monkeypatch, spread, quantum):
 
 def test_all_boxes_where_the_best_do_not_do(head, monkeypatch):
     logits, deltas = random_maps(0, 1e-3)
-    # the 270 anchors of the first 18 cells come first, moved to one place
+    # the 270 anchors of the first 18 cells come first, as large as the image
     logits[0].view(15, -1)[:, :18] += 10
     by_cell = deltas[0].view(15, 4, -1)
-    by_cell[:, :2, :18] = 1e4
+    by_cell[:, 2:, :18] = 1e4
     maps = logits, deltas
     found, sizes = proposals(head, maps, monkeypatch)
-    expected, _ = proposals(head, maps, monkeypatch, MMDET)
+    expected, _ = from_all(head, maps, monkeypatch)
     assert sizes == [150, 1000]
     assert_same(found, expected)
 
 
 def test_training_looks_at_all(head, monkeypatch):
     maps = random_maps(0.2, 1e-3)
-    settings = dict(nms_pre=2000, max_per_img=2000)
+    settings = dict(nms_pre=2000, max_per_img=2000, min_bbox_size=-1)
     _, sizes = proposals(head, maps, monkeypatch, **settings)
     assert sizes == [2000]
 
@@ -101,7 +114,7 @@ def test_other_nms_looks_at_all(head, monkeypatch):
     nms = dict(type='soft_nms', iou_threshold=0.7)
     soft = dict(nms=nms, nms_pre=200, max_per_img=10)
     found, _ = proposals(head, maps, monkeypatch, **soft)
-    expected, _ = proposals(head, maps, monkeypatch, MMDET, **soft)
+    expected, _ = from_all(head, maps, monkeypatch, **soft)
     assert_same(found, expected)
 
 
@@ -114,11 +127,70 @@ def test_several_levels_look_at_all(monkeypatch):
         [torch.randn(1, n, *size, generator=generator) / 5 for size in sizes]
         for n in (3, 12)
     )
-    settings = dict(max_per_img=30)
+    settings = dict(max_per_img=30, min_bbox_size=-1)
     found, boxes = proposals(head, maps, monkeypatch, **settings)
-    expected, _ = proposals(head, maps, monkeypatch, MMDET, **settings)
+    expected, _ = from_all(head, maps, monkeypatch, **settings)
     assert boxes == [1000 + 1000 + 840 + 210 + 60]  # at most 1000 a level
     assert_same(found, expected)
+
+
+SHAPES = (224, 320), (200, 320), (224, 250)
+FPN = 'faster-rcnn_fbnetv3-g-fpn_8xb4-450k_coco.py'
+
+
+@pytest.mark.parametrize(
+    ('path', 'sizes', 'anchors'),
+    [
+        (DEFAULT, [(14, 20)], 15),
+        (FOLDER / FPN, [(28, 40), (14, 20), (7, 10), (4, 5), (2, 3)], 3),
+    ],
+    ids=['c4', 'fpn'],
+)
+@pytest.mark.parametrize(
+    'settings',
+    [
+        dict(),
+        dict(min_bbox_size=60, max_per_img=20),  # some are smaller
+        dict(nms_pre=-1, max_per_img=50),
+        dict(rescale=True, nms_pre=300),
+        dict(nms=dict(iou_threshold=0.6, score_threshold=0.55)),
+    ],
+    ids=lambda settings: '-'.join(settings) or 'as trained',
+)
+@pytest.mark.parametrize(
+    'device', ['cpu', pytest.param('cuda', marks=pytest.mark.gpu)]
+)
+def test_a_batch_is_as_its_images(path, sizes, anchors, settings, device):
+    """To the bit what MMDetection's own head proposes, image by image."""
+    head = build(path)
+    generator = torch.Generator().manual_seed(0)
+    maps = tuple(
+        [
+            torch.randn(3, n, *size, generator=generator).to(device)
+            for size in sizes
+        ]
+        for n in (anchors, 4 * anchors)
+    )
+    found = predict(head, maps, SHAPES, **settings)
+    expected = predict(head, maps, SHAPES, own=False, **settings)
+    for one, other in zip(found, expected, strict=True):
+        assert len(one) > 5
+        assert one.bboxes.equal(other.bboxes)
+        torch.testing.assert_close(one.scores, other.scores)
+        assert one.labels.equal(other.labels)
+
+
+def test_ranking_waits_once_for_all_images(head):
+    maps = [
+        [level.expand(8, -1, -1, -1) for level in levels]
+        for levels in random_maps(0.2, 1e-3)
+    ]
+    predict(head, maps, [(224, 320)] * 8)  # anchors are made once
+    with Syncs() as syncs:
+        found = predict(head, maps, [(224, 320)] * 8)
+    assert len(found) == 8
+    # of each image NMS alone, whose threshold is rounded on the CPU
+    assert syncs.counts == dict(nms=8, _local_scalar_dense=8)
 
 
 def test_large_logits_are_ranked(head):

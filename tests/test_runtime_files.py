@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from fbnetv3_runtime import BACKENDS, Detector, read_metadata
 
@@ -40,7 +39,7 @@ def test_no_file(name, tmp_path):
     assert 'Errno' in refused(tmp_path / name)
 
 
-@pytest.mark.parametrize('model', [None, 0, b'm.onnx', ['m.onnx'] * 999])
+@pytest.mark.parametrize('model', [None, 0, ['m.onnx'] * 999])
 def test_no_path(model):
     kind = type(model).__name__
     with pytest.raises(ValueError, match=f'a model of type {kind} is no path'):
@@ -117,8 +116,7 @@ def test_graph_of_other_outputs(backend, model):
             node.output[0] = 'numbers_again'
     proto.graph.output[2].name = 'numbers_again'
     onnx.save(proto, model)
-    with pytest.raises(ValueError, match=f"cannot be run: 'labels'{REMEDY}"):
-        Detector(model, backend).predict(Image.new('RGB', (64, 48)))
+    assert "it gives ['boxes', 'numbers" in refused(model, backend)
 
 
 @pytest.mark.parametrize('backend', BACKENDS)

@@ -138,11 +138,11 @@ def cut_off(photo, folder):
     ('make', 'message'),
     [
         (lambda photo, folder: [photo], 'an image of type list is no picture'),
-        (lambda photo, folder: photo.tobytes(), 'an image of type bytes is '),
+        (lambda photo, folder: photo.tobytes(), 'what was given in 14400 '),
         (lambda photo, folder: None, 'an image of type NoneType is no pict'),
         (
             lambda photo, folder: torch.zeros(1000, 3),
-            'an image of type Tensor is no picture; give a path, a Pillow im',
+            'an image of type Tensor is no picture; give a path, bytes, a fi',
         ),
         (lambda photo, folder: 'a' * 5000, 'a{400}... is no readable image: '),
         (lambda photo, folder: '1\n2.png', r"'1\\n2.png' is no readable im"),

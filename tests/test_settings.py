@@ -24,6 +24,7 @@ FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 CONFIGS = sorted(FOLDER.glob('*.py'))
 DIGITS = FOLDER / 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits.py'
 BCCD = FOLDER / 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-1k_bccd.py'
+GFL = FOLDER / 'gfl_fbnetv3-a-dsmask-tiny-fpn_1xb4-2k_digits.py'
 FPN_A = FOLDER / 'retinanet_fbnetv3-a-fpn_8xb4-540k_coco.py'
 FPN = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
@@ -291,6 +292,10 @@ WRONG = [
         for value in ('person', [], ['a', 'a'], [1, 2], 6)
     ),
     (
+        {f'{DATASET}.metainfo.classes': ('{{$X:a', '}}')},
+        (f'{DATASET}.metainfo.classes=', "'{{'", 'rename that class'),
+    ),
+    (
         {f'{DATASET}.metainfo': True},
         (f'{DATASET}.metainfo=True', 'a dict', 'write metainfo=dict('),
     ),
@@ -524,6 +529,16 @@ def test_neck_that_does_not_fit_the_features_is_named(value, in_list):
     assert f'set {place}.in_channels=[32, 112, 200]' in message
 
 
+def test_one_stage_head_that_does_not_fit_its_neck_is_named():
+    cfg = deepcopy(load(GFL))
+    check_settings(cfg, ())
+    cfg.model.neck.out_channels = 32
+    assert message_of(cfg, ()).startswith(
+        'model.bbox_head.in_channels=48 does not fit '
+        'model.neck.out_channels=32; set both'
+    )
+
+
 @pytest.mark.parametrize(
     'name', ['train_dataloader2', 'models', 'test_dataloader_b', 'resume_me']
 )
@@ -679,7 +694,9 @@ def no_boxes(boxes):
     return change
 
 
-UNUSABLE = 'none of its 2 annotations has a usable box'
+OUTSIDE = 'box outside its image: 1 of 1'
+EMPTY = 'box of zero or negative size: 1 of 1'
+UNUSABLE = 'class without a usable object (cat ('
 
 
 @pytest.mark.parametrize(
@@ -698,31 +715,48 @@ UNUSABLE = 'none of its 2 annotations has a usable box'
         ),
         wrong_set(
             lambda data: data['annotations'].clear(),
-            'none of its 0 annotations',
+            UNUSABLE + 'no annotation',
         ),
         wrong_set(
             lambda data: data['annotations'][1].pop('area'),
-            'is broken: 1 x area that is no number (2.png #2)',
-            'correct the file',
+            'is broken: 1 x annotation without area (2.png #2)',
+            'check_dataset.py --fix',
         ),
         wrong_set(
             lambda data: data['annotations'][1].update(bbox=[1, 2]),
             'is broken: 1 x box that is not four numbers (2.png #2)',
         ),
         wrong_set(lambda data: data.update(images='x'), 'has no list of'),
-        wrong_set(no_boxes(dict(bbox=[2, 3, 0, 6])), UNUSABLE),
-        wrong_set(no_boxes(dict(bbox=[2, 3, 8, -6])), UNUSABLE),
-        wrong_set(no_boxes(dict(bbox=[20, 3, 8, 6])), UNUSABLE),  # outside
-        wrong_set(no_boxes(dict(bbox=[2, -6, 8, 6])), UNUSABLE),
-        wrong_set(no_boxes(dict(area=0)), UNUSABLE),
-        wrong_set(no_boxes(dict(iscrowd=1)), UNUSABLE),
-        wrong_set(no_boxes(dict(image_id=3)), UNUSABLE),
-        wrong_set(no_boxes(dict(category_id=3)), UNUSABLE),
+        wrong_set(
+            no_boxes(dict(bbox=[2, 3, 0, 6])),
+            UNUSABLE + EMPTY,
+        ),
+        wrong_set(
+            no_boxes(dict(bbox=[2, 3, 8, -6])),
+            UNUSABLE + EMPTY,
+        ),
+        wrong_set(
+            no_boxes(dict(bbox=[20, 3, 8, 6])),
+            UNUSABLE + 'box outside its image: 1 of 1',
+        ),  # outside
+        wrong_set(
+            no_boxes(dict(bbox=[2, -6, 8, 6])),
+            UNUSABLE + 'box outside its image: 1 of 1',
+        ),
+        wrong_set(
+            no_boxes(dict(area=0)), UNUSABLE + 'area of zero or less: 1 of 1'
+        ),
+        wrong_set(no_boxes(dict(iscrowd=1)), UNUSABLE + 'crowd: 1 of 1'),
+        wrong_set(
+            no_boxes(dict(image_id=3)), '2 x unknown image id', UNUSABLE
+        ),
+        wrong_set(
+            no_boxes(dict(category_id=3)), '2 x unknown category', UNUSABLE
+        ),
         wrong_set(
             lambda data: data['categories'][1].update(name='Dog'),
-            "metainfo.classes=['cat', 'dog']: ['dog'] are not categories",
-            "which are ['cat', 'Dog']",
-            'correct the names or leave them out',
+            'class without a usable object (dog (is none of cat, Dog))',
+            'leave it out of metainfo.classes',
         ),
         wrong_set(
             lambda data: data['categories'].reverse(),
@@ -770,12 +804,18 @@ def test_each_split_is_checked_when_asked_for(root, split):
     assert message.startswith(f'{split}_dataloader.dataset.ann_file=')
 
 
-def test_a_class_may_lack_boxes_and_a_file_have_more_classes(root):
+def test_a_class_may_lack_boxes_in_val_and_a_file_have_more_classes(root):
     data = coco()
-    data['annotations'].pop()
     data['categories'].insert(0, dict(id=1, name='bird'))
     (root / 'ann.json').write_text(json.dumps(data))
-    check_settings(coco_config(root))
+    data['annotations'].pop()
+    (root / 'val.json').write_text(json.dumps(data))
+    cfg = coco_config(root)
+    cfg.val_dataloader.dataset.ann_file = 'val.json'
+    notes = check_settings(cfg, ('train', 'val'))
+    assert any('names it)): has no AP' in note for note in notes)
+    cfg.train_dataloader.dataset.ann_file = 'val.json'
+    assert UNUSABLE.replace('cat', 'dog') in message_of(cfg)
 
 
 def test_a_test_set_may_lack_annotations_where_nothing_is_evaluated(root):
@@ -783,7 +823,8 @@ def test_a_test_set_may_lack_annotations_where_nothing_is_evaluated(root):
     del data['annotations']
     (root / 'ann.json').write_text(json.dumps(data))
     cfg = coco_config(root)
-    assert 'no list of annotations' in message_of(cfg, ('test',))
+    assert 'has no annotations' in message_of(cfg, ('test',))
+    assert 'format_only=True' in message_of(cfg, ('test',))
     cfg.test_evaluator.format_only = True
     check_settings(cfg, ('test',))
 
@@ -793,19 +834,25 @@ def test_a_test_set_may_lack_annotations_where_nothing_is_evaluated(root):
     [
         ('nosuch', 'is not a folder'),
         ('empty', 'is empty'),
-        ('other', "has no '1.png' nor other images of ann_file"),
     ],
 )
 def test_wrong_image_folder_is_named(root, folder, fault):
     (root / 'empty').mkdir()
-    (root / 'other').mkdir()
-    (root / 'other/a.png').touch()
     cfg = coco_config(root)
     cfg.train_dataloader.dataset.data_prefix.img = folder
     message = message_of(cfg)
     place = f'{DATASET}.data_prefix.img={str(root / folder)!r} {fault}'
     assert message.startswith(place)
     assert 'give the folder' in message
+
+
+def test_missing_files_are_counted_and_named(root):
+    (root / 'images/1.png').unlink()
+    message = message_of(coco_config(root))
+    assert '1 x missing file (1.png)' in message
+    assert 'give the folder that the file names start from' in message
+    (root / 'images/2.png').rename(root / 'images/2.PNG')
+    assert '(2.png (is there as 2.PNG))' in message_of(coco_config(root))
 
 
 @pytest.mark.parametrize('value', [6, None])

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from fbnetv3_mmdet.paths import get_setting
-from fbnetv3_mmdet.training.settings.registry import (
+from fbnetv3_mmdet.settings import (
     BASE,
     SETTINGS_OF_USERS,
     settings_table,

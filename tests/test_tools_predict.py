@@ -1,5 +1,6 @@
 """tools/predict.py, with a detector of random weights."""
 
+import copy
 import json
 import re
 import runpy
@@ -120,8 +121,48 @@ def test_pixels_equal_the_test_pipeline(checkpoint, photos):
         kind.save(file)
         expected = pipeline(dict(img_path=str(file), img_id=0))['inputs']
         for given in (str(file), kind) if name == 'rgb' else (file,):
-            _, data = detector.read(given)
+            data = detector.prepare(detector.read(given))
             assert torch.equal(data['inputs'], expected), name
+
+
+@pytest.mark.parametrize(
+    'device', ['cpu', pytest.param('cuda', marks=pytest.mark.gpu)]
+)
+def test_batches_find_what_single_images_do(
+    checkpoint, photos, tmp_path, device
+):
+    tall = photos / 'a/tall.png'
+    Image.open(photos / 'a/x.png').rotate(90, expand=True).save(tall)
+    options = '--device', device, '--score-thr', '0.1'
+    single = run(checkpoint, [photos], tmp_path / 'single', *options)
+    many = run(
+        checkpoint, [photos], tmp_path / 'many', *options, '--batch-size', '3'
+    )
+    assert single.keys() == many.keys() and len(single) == 4
+    for file, entry in single.items():
+        for key in ('box', 'score'):
+            one, other = values(entry, key), values(many[file], key)
+            assert len(one)
+            np.testing.assert_allclose(one, other, atol=1e-2)
+
+
+def test_a_batch_is_of_one_size(checkpoint, photos):
+    files = [photos / name for name in ('a/x.png', 'b/x.jpg', 'b/deep/y.jpeg')]
+    detector = TorchDetector(
+        Config.fromfile(CONFIG), checkpoint, 'cpu', batch_size=3
+    )
+    data = [detector.prepare(detector.read(file)) for file in files]
+    batch = detector._detect(copy.deepcopy(data))
+    for one, found in zip(data, batch, strict=True):
+        alone = detector.detect(one)
+        assert len(alone) == len(found) > 10
+        torch.testing.assert_close(
+            found.bboxes, alone.bboxes, atol=1e-2, rtol=0
+        )
+        torch.testing.assert_close(
+            found.scores, alone.scores, atol=1e-4, rtol=0
+        )
+        assert found.labels.equal(alone.labels)
 
 
 def test_masks_are_those_of_mmdet(photos, tmp_path):
@@ -132,9 +173,33 @@ def test_masks_are_those_of_mmdet(photos, tmp_path):
     found = TorchDetector(cfg, weights, 'cpu').predict(file)
     model = init_detector(MASKS, weights, 'random', 'cpu')
     expected = inference_detector(model, file).pred_instances
-    assert found.masks.shape == (len(found.boxes), 300, 480)
-    assert len(found.boxes) and found.masks.dtype == bool
-    assert (found.masks == expected.masks.numpy()).all()
+    masks = np.stack([mask.full() for mask in found.masks])
+    assert masks.shape == (len(found.boxes), 300, 480)
+    assert len(found.boxes) and masks.dtype == bool
+    assert (masks == expected.masks.numpy()).all()
+
+
+def test_large_jpegs_are_read_small(photos, tmp_path):
+    weights = str(tmp_path / 'mask.pth')
+    torch.save(dict(state_dict=random_weights(MASKS)), weights)
+    detector = TorchDetector(Config.fromfile(MASKS), weights, 'cpu')
+    picture = Image.open(photos / 'a/x.png')
+    sizes = {'once': (600, 400), 'quarter': (2560, 1696)}  # the network: 320
+    for name, size in sizes.items():
+        file = photos / f'{name}.jpg'
+        exif = Image.Exif()
+        exif[0x0112] = 6  # a quarter turn
+        picture.resize(size).save(file, quality=95, exif=exif)
+        photo = detector.read(str(file))
+        assert photo.size == size[::-1]
+        read = photo.picture.size
+        assert read == dict(once=(400, 600), quarter=(424, 640))[name]
+        found = detector.predict(photo)
+        assert found.masks[0].full().shape == size
+        own = detector.predict(photo.picture)
+        assert len(own.boxes)
+        factors = np.divide(photo.size * 2, read * 2)
+        np.testing.assert_allclose(found.boxes, own.boxes * factors, 1e-5)
 
 
 def values(entry, key):
@@ -235,6 +300,7 @@ def test_an_exported_file_needs_no_config_of_its_own(photos, tmp_path):
         (['c'], '.', [], 'c/x.jpg is a folder, or what else is to be'),
         (['none'], 'out', [], "none'] have no files that end in"),
         (['a'], 'out', ['--score-thr', '1.5'], '--score-thr 1.5 is no score'),
+        (['a'], 'out', ['--batch-size', '0'], '--batch-size 0 is not allowed'),
         (['a'], 'out', ['--device', 'gpu'], "device='gpu' cannot be used"),
         (
             ['a'],
