@@ -7,7 +7,7 @@ INPUTS := .ci/venv pyproject.toml constraints.txt
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-is bench test test-upstream test-lowest lint format venv
+.PHONY: help demo demo-is bench bench-gpu playground test test-upstream test-lowest lint format venv
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1:	\2/p' Makefile | expand -t 24
@@ -30,8 +30,14 @@ export OMP_WAIT_POLICY=PASSIVE && \
 .venv/bin/python tools/report.py work_dirs/$@
 endef
 
+playground: .venv/.stamp  ## the page to set, train, watch and ship, on DigitScenes
+	.venv/bin/python -m fbnetv3_mmdet playground --watch work_dirs
+
 bench: .venv/.stamp  ## speed and memory, all engines side by side, into work_dirs/bench
 	.venv/bin/python -m benchmarks
+
+bench-gpu: .venv/.stamp  ## images a second of training on a GPU, with and without AMP
+	.venv/bin/python -m benchmarks.gpu
 
 test: lint  ## lint, the fast tests, one training; where CI is set, all there are
 ifeq ($(CI),)
