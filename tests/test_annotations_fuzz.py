@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +11,7 @@ import torch
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from thorough import amount
 
 import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 
@@ -225,12 +225,12 @@ QUICK = dict(
 def test_all_say_the_same(data):
     judge(data)
 
-# Others each time. 300 take minutes: FUZZ=300 python -m pytest, and this file.
-DRAWN = int(os.environ.get('FUZZ', 100))
-
 
 @pytest.mark.slow
 @given(files)
-@settings(max_examples=DRAWN, **(QUICK | dict(derandomize=False)))
+@settings(
+    max_examples=amount(60, 300),
+    **(QUICK | dict(derandomize=False)),  # others each time
+)
 def test_all_say_the_same_of_many_files(data):
     judge(data)
