@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..files import complete_file
+from ..search.names import BEST, CANDIDATES, TRIALS
 from . import jobs
 from .runs import CONFIG, Run, create_run, slug, start
 
-CANDIDATES = 'candidates.json'
 CONFIG_OF_SEARCH, WORK = 'search_run.py', 'work'
 
 
@@ -29,12 +29,12 @@ class Search(NamedTuple):
     @property
     def exists(self) -> bool:
         """Whether it has asked for a first trial: its options fitted."""
-        return (self.work_dir / 'trials.jsonl').is_file()
+        return (self.work_dir / TRIALS).is_file()
 
     @property
     def best(self) -> Path:
         """Config of its best candidate; written at the end."""
-        return self.work_dir / 'best.py'
+        return self.work_dir / BEST
 
     def candidates(self) -> list[dict[str, Any]]:
         """Return what is known of the candidates trained to their end."""

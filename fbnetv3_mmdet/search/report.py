@@ -15,6 +15,7 @@ from ..files import complete_file
 from .configs import write_config
 from .files import Files
 from .hindsight import predictions
+from .names import BEST, CANDIDATES, FRONT, PICTURE, PREDICTIONS, TABLE
 from .options import Options
 from .plots import plot_front, plot_predictor
 from .records import Candidate, Trial
@@ -31,13 +32,6 @@ from .summary import (
     rank_of,
     results_of,
 )
-
-BEST = 'best.py'
-FRONT = 'front'
-TABLE = 'search.md'
-PICTURE = 'pareto.png'
-PREDICTIONS = 'predictor.png'
-CANDIDATES = 'candidates.json'
 
 
 class Report:

@@ -16,9 +16,10 @@ from .files import Files
 from .jobs import stoppable
 from .limits import Meter
 from .loop import Search, make_runner
+from .names import BEST, TABLE
 from .options import Options, read_options
 from .records import Request
-from .report import BEST, TABLE, Report
+from .report import Report
 from .setup import identity, read_space
 from .space import Space
 from .state import State, locked

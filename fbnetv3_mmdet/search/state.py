@@ -15,9 +15,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from .names import TRIALS
 from .records import Request, Trial
 
-NAME = 'trials.jsonl'
 Event = dict[str, Any]
 
 
@@ -52,7 +52,7 @@ class State:
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        self._path = folder / NAME
+        self._path = folder / TRIALS
         self.events = _read(self._path)
         if not self.events:
             self.add('search', **identity)
