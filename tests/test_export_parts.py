@@ -16,6 +16,7 @@ from mmdet.models.task_modules import TBLRBBoxCoder
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from random_detector import CONFIG
+from torch.torch_version import TorchVersion
 
 from fbnetv3_mmdet.deploy.graph import nms
 from fbnetv3_mmdet.deploy.support import check_model, check_pipeline
@@ -24,6 +25,12 @@ from fbnetv3_mmdet.deploy.support import check_model, check_pipeline
 @pytest.fixture
 def model():
     return MODELS.build(Config.fromfile(CONFIG).model)
+
+
+def test_an_old_torch_is_refused(monkeypatch):
+    monkeypatch.setattr(torch, '__version__', TorchVersion('2.9.1+cpu'))
+    with pytest.raises(ValueError, match='torch 2.9.1.* with torch 2.10 or'):
+        check_model(None)
 
 
 @pytest.mark.parametrize('kind', ['PAA', 'FSAF'])

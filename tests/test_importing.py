@@ -11,6 +11,7 @@ import runpy
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from imports import (
     CAT,
@@ -236,6 +237,19 @@ def test_fractions_become_pixels(source):
     save(source, data)
     train, val = run(source)
     assert sorted(train + val) == both(*(f'{i}.png' for i in range(1, 5)))
+
+
+@pytest.mark.parametrize(('top', 'white'), [(2232, 4095), (60000, None)])
+def test_dim_greys_have_their_white_in_the_config(source, top, white):
+    save(source, coco(source))
+    for i, image in enumerate(sorted((source / 'images').iterdir())):
+        grey = np.full((HEIGHT, WIDTH), 700, np.uint16)
+        grey[i, : i + 1] = top if i == 1 else 900
+        Image.fromarray(grey).save(image)
+    run(source, '--val', '0.5')
+    cfg = Config.fromfile(source.parent / 'out/mine.py')
+    hook = cfg.default_hooks.whole_images
+    assert hook.get('brightest') == white
 
 
 def test_brush_masks_are_asked_about(source, capsys):

@@ -7,8 +7,6 @@ Shapes: H, W picture; N candidates; R proposals (``test_cfg.rpn.max_per_img``);
 C classes; D detections.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
+import torch
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from fbnetv3_runtime import MAX_SIDE
 from fbnetv3_runtime.metadata import MAX_BATCH
 
+OLDEST_TORCH = '2.10'  # older ones cannot trace what chooses among boxes
 PARTS = {  # of a detector: the types whose outputs the graph reproduces
     'data_preprocessor': ['DetDataPreprocessor'],
     'rpn_head': ['FBNetV3RPNHead'],
@@ -48,8 +50,15 @@ def check_model(model: nn.Module) -> None:
     """Refuse a detector whose exported file would find other things.
 
     Raises:
-        ValueError: The graph does not reproduce a part or a setting.
+        ValueError: The graph does not reproduce a part or a setting, or
+            PyTorch is too old.
     """
+    if torch.__version__ < OLDEST_TORCH:
+        raise ValueError(
+            f'torch {torch.__version__} cannot export a detector; export it '
+            f'with torch {OLDEST_TORCH} or newer, which reads the checkpoints '
+            'of older ones'
+        )
     _check_type('model', model, [*DETECTORS, *ONE_STAGE])
     if is_one_stage(model):
         _check_one_stage(model)

@@ -13,6 +13,7 @@ from .coco import entries, is_coco
 from .mending import MISSING, Sample, mend_part
 from .notes import Notes
 from .parts import Part, read_json
+from .pictures import find_dim
 from .recognise import Format, recognise
 from .splitting import split
 from .tree import Tree
@@ -87,8 +88,15 @@ def import_dataset(
     chosen = choose_classes(
         parts['train'], others, names, options.classes, notes
     )
+    dim = find_dim(tree, (s.file for part in parts.values() for s in part))
+    white = 2 ** max(dim.values()).bit_length() - 1 if dim else None
+    notes.add(
+        f'grey of 16 bits made brighter: {white}, in mine.py, is white',
+        *dim,
+        count=len(dim),
+    )
     with complete_folder(out) as folder:
-        write(folder, tree, parts, chosen)
+        write(folder, tree, parts, chosen, white)
     return Imported(
         chosen,
         {name: len(samples) for name, samples in parts.items()},

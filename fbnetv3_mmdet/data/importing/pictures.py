@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from tqdm import tqdm
 
 from ..doctor.duplicates import LEAST_SHARE, ROWS, shared
-from ..doctor.pictures import ORIENTATION, SWAPPED, dhash
+from ..doctor.pictures import DIM, ORIENTATION, SWAPPED, dhash
 from ..pictures import BrokenPicture, opened_picture
 from .tree import Tree
 
 HEADER = 2**18  # bytes, in which nearly all sizes are
+DEEP = {'.png', '.tif', '.tiff'}  # what stores 16 bits
 # Roboflow's copies of a picture: IMG_1_jpg.rf.<hash>.jpg
 COPY = re.compile(r'\.rf\.[0-9A-Za-z]{20,}$')
 
@@ -42,6 +44,28 @@ def _size_of(content: bytes) -> tuple[int, int]:
     with opened_picture(content) as image:
         turn = image.getexif().get(ORIENTATION, 1)
         return image.size[::-1] if turn in SWAPPED else image.size
+
+
+def find_dim(tree: Tree, files: Iterable[str]) -> dict[str, int]:
+    """Return the greys of 16 bits, where all would be nearly black in 8.
+
+    Args:
+        tree: The source.
+        files: Of pictures in it.
+
+    Returns:
+        dict: The largest value of each such picture, by its file; none
+        where another picture uses most of the 16 bits.
+    """
+    largest = {}
+    for file in files:
+        if PurePosixPath(file).suffix.lower() in DEEP:
+            with suppress(BrokenPicture, OSError):
+                content = tree.path(file).read_bytes()
+                with opened_picture(content) as image:
+                    if image.mode.startswith('I'):
+                        largest[file] = image.getextrema()[1]
+    return largest if 0 < max(largest.values(), default=0) < DIM else {}
 
 
 def group_alike(tree: Tree, files: Sequence[str]) -> list[int]:

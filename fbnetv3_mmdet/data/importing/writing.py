@@ -41,6 +41,7 @@ train_dataloader = dict(dataset=data)
 val_dataloader = test_dataloader = dict(dataset=data)
 model = dict(roi_head=dict(bbox_head=dict(num_classes=len(classes))))
 """
+WHITE = 'default_hooks = dict(whole_images=dict(brightest={}))  # of greys\n'
 
 
 def check_target(out: Path, source: Path, force: bool) -> None:
@@ -119,6 +120,7 @@ def write(
     tree: Tree,
     parts: Mapping[str, Sequence[Sample]],
     classes: Sequence[str],
+    white: int | None = None,
 ) -> None:
     """Write pictures, annotation files and a config.
 
@@ -127,6 +129,7 @@ def write(
         tree: The source.
         parts: Pictures by the name of their part.
         classes: In their order.
+        white: Value of greys of 16 bits that becomes white; None: 65535.
     """
     files = dict.fromkeys(s.file for part in parts.values() for s in part)
     names = output_names(files)
@@ -136,7 +139,8 @@ def write(
     for part, samples in parts.items():
         text = json.dumps(to_coco(samples, classes, names))
         (folder / f'{part}.json').write_text(text + '\n')
-    (folder / 'mine.py').write_text(render_config(classes), encoding='utf-8')
+    text = render_config(classes, white)
+    (folder / 'mine.py').write_text(text, encoding='utf-8')
 
 
 def output_names(files: Sequence[str]) -> dict[str, str]:
@@ -204,10 +208,11 @@ def to_coco(
     }
 
 
-def render_config(classes: Sequence[str]) -> str:
+def render_config(classes: Sequence[str], white: int | None = None) -> str:
     """Return a config that trains on the folder it is in."""
     text = config_code(tuple(classes))
-    return TEMPLATE.format(config=CONFIG, classes=text)
+    text = TEMPLATE.format(config=CONFIG, classes=text)
+    return text + (WHITE.format(white) if white else '')
 
 
 def _umask() -> int:
