@@ -47,7 +47,7 @@ else
 	$(MAKE) test-upstream test-lowest
 endif
 
-test-upstream: .venv-upstream/.stamp  ## the fast tests with OpenMMLab's own MMDetection
+test-upstream: .venv-upstream/.stamp  ## fast tests, OpenMMLab's MMDetection, the oldest PyTorch
 	.venv-upstream/bin/python -m pytest -n auto \
 	    -m 'not slow and not same_on_upstream'
 

@@ -14,6 +14,8 @@ from fbnetv3_mmdet.deploy.export import export
 from fbnetv3_runtime import Detector, read_metadata
 from fbnetv3_runtime.batches import Input, group, separate, stack
 
+pytestmark = pytest.mark.same_on_upstream
+
 main = runpy.run_path(str(ROOT / 'tools/export.py'))['main']
 
 

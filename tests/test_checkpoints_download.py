@@ -22,6 +22,8 @@ from fbnetv3_mmdet.checkpoints import (
     to_d2go,
 )
 
+pytestmark = pytest.mark.same_on_upstream
+
 NAME = 'faster_rcnn_fbnetv3a_dsmask_C4'
 
 

@@ -15,7 +15,10 @@ from mmengine.runner import CheckpointLoader, Runner
 
 from fbnetv3_mmdet.checkpoints import load_safely, read_checkpoint
 
-pytestmark = pytest.mark.usefixtures('safe_loading')
+pytestmark = [
+    pytest.mark.usefixtures('safe_loading'),
+    pytest.mark.same_on_upstream,
+]
 
 
 @pytest.fixture

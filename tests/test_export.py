@@ -32,6 +32,8 @@ from fbnetv3_mmdet.deploy.graph import ExportableDetector
 from fbnetv3_mmdet.deploy.support import limit_proposals
 from fbnetv3_runtime import Detector, Mask, Result
 
+pytestmark = pytest.mark.same_on_upstream
+
 TOOL = Path(__file__).resolve().parents[1] / 'tools' / 'export.py'
 MASKS = CONFIG.replace('faster-rcnn', 'mask-rcnn')
 SIZES = [(224, 320), (150, 200), (400, 260), (20, 320)]

@@ -11,6 +11,8 @@ from exported import (
 from mmengine.config import Config
 from random_detector import CONFIG, ROOT
 
+pytestmark = pytest.mark.same_on_upstream
+
 MODELS = ROOT / 'configs/_base_/models'
 STRUCTURES = {  # name: base config and what is changed in it
     'large': ('faster-rcnn_fbnetv3-c4', {'arch': 'FBNetV3_B_large'}),

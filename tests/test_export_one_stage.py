@@ -20,6 +20,8 @@ from fbnetv3_mmdet.deploy.int8.quantizer import Quantizer
 from fbnetv3_mmdet.deploy.latency import take_statistics
 from fbnetv3_runtime.backends import Engine, load_model
 
+pytestmark = pytest.mark.same_on_upstream
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs/fbnetv3/gfl_fbnetv3-a-dsmask-fpn_1xb4-2k_digits.py'
 CLASSES = [*map(str, range(10))]

@@ -21,6 +21,8 @@ from torch.torch_version import TorchVersion
 from fbnetv3_mmdet.deploy.graph import nms
 from fbnetv3_mmdet.deploy.support import check_model, check_pipeline
 
+pytestmark = pytest.mark.same_on_upstream
+
 
 @pytest.fixture
 def model():

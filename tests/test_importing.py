@@ -35,6 +35,8 @@ from fbnetv3_mmdet.data.importing import writing
 from fbnetv3_mmdet.data.importing.notes import Notes
 from fbnetv3_mmdet.data.importing.tree import Tree
 
+pytestmark = pytest.mark.same_on_upstream
+
 
 @pytest.fixture
 def source(tmp_path):

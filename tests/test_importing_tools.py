@@ -24,6 +24,8 @@ from imports import (
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+pytestmark = pytest.mark.same_on_upstream
+
 FILES = [f'{i}.png' for i in range(1, 7)]
 X, Y, W, H = DOG
 CORNERS = [(X, Y), (X + W, Y), (X + W, Y + H), (X, Y + H)]

@@ -8,6 +8,8 @@ import torch
 from fbnetv3_mmdet.archs import Row, make_divisible, scale_channels
 from fbnetv3_mmdet.models.layers import InvertedResidual, build_stage
 
+pytestmark = pytest.mark.same_on_upstream
+
 BN = dict(type='BN')
 
 

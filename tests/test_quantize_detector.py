@@ -13,7 +13,7 @@ from random_detector import CONFIG
 
 from fbnetv3_runtime import read_metadata
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.same_on_upstream]
 TOOL = Path(__file__).resolve().parents[1] / 'tools' / 'quantize.py'
 MASKS = CONFIG.replace('faster-rcnn', 'mask-rcnn')
 main = runpy.run_path(str(TOOL))['main']

@@ -24,6 +24,8 @@ from fbnetv3_runtime.backends import second_file
 from fbnetv3_runtime.pooling import pool
 from fbnetv3_runtime.split import suppress
 
+pytestmark = pytest.mark.same_on_upstream
+
 main = runpy.run_path(str(ROOT / 'tools/export.py'))['main']
 FPN = ROOT / 'configs/_base_/models/faster-rcnn_fbnetv3-fpn.py'
 ACCEPTED = {  # by every toolchain of NPUs that we know of

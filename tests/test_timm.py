@@ -11,6 +11,8 @@ from fbnetv3_mmdet import FBNetV3
 from fbnetv3_mmdet.archs import head_rows
 from fbnetv3_mmdet.checkpoints import from_timm, read_timm
 
+pytestmark = pytest.mark.same_on_upstream
+
 timm = pytest.importorskip('timm')
 NAMES = ['fbnetv3_b', 'fbnetv3_d', 'fbnetv3_g']
 STAGES = range(5)

@@ -13,6 +13,8 @@ from fbnetv3_mmdet.visualization import (
     plot_curves,
 )
 
+pytestmark = pytest.mark.same_on_upstream
+
 RED, GREEN, WHITE = (255, 0, 0), (0, 160, 0), (255, 255, 255)
 META = dict(classes=('cat', 'dog'), palette=[RED, GREEN])
 

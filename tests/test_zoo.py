@@ -11,6 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fbnetv3_mmdet import FBNetV3RoIExtractor
 
+pytestmark = pytest.mark.same_on_upstream
+
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 G_FPN = 'faster-rcnn_fbnetv3-g-fpn_8xb4-450k_coco'
 # Measured on the reference: parameters; 1e9 multiply-adds of convolutions and
