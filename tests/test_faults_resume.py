@@ -10,6 +10,7 @@ import torch
 import trainings
 from mmengine.config import Config
 from mmengine.runner import Runner
+from thorough import amount
 from toy import toy_config
 from trainings import log_of, same, state_of
 
@@ -128,7 +129,7 @@ def test_evaluation_that_was_cut_off_is_done(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('num_workers', [0, 1, 4])
+@pytest.mark.parametrize('num_workers', amount([0, 4], [0, 1, 4]))
 def test_detector(tmp_path, num_workers):
     options = {
         'train_dataloader.num_workers': num_workers,

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from thorough import amount
 from trainings import PROCESSES, finish, train
 
 from fbnetv3_mmdet.cli import load_config
@@ -131,7 +132,7 @@ def _rate(path):
 def test_kills_change_nothing(tmp_path, undisturbed):
     path = write(tmp_path)
     rng = random.Random(0)
-    for _ in range(20):
+    for _ in range(amount(8, 20)):
         process = PROCESSES.Process(target=_in_process, args=(path,))
         process.start()
         process.join(rng.uniform(0.5, 2.5))

@@ -23,6 +23,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
+from thorough import amount
 
 from fbnetv3_mmdet.training.settings import check_settings, named_errors
 
@@ -427,9 +428,9 @@ def test_settings_train_or_are_named(base, changes):
 
 
 @pytest.mark.slow
-@settings(max_examples=120, **REPEATABLE)
+@settings(max_examples=amount(40, 120), **REPEATABLE)
 @given(changes=options())
-def test_120_settings_train_or_are_named(base, changes):
+def test_more_settings_train_or_are_named(base, changes):
     check(base, changes)
 
 
@@ -469,7 +470,7 @@ def test_misspelt_keys_are_named(base, data):
 
 
 @pytest.mark.slow
-@settings(max_examples=50, **REPEATABLE)
+@settings(max_examples=amount(20, 50), **REPEATABLE)
 @given(data=st.data())
-def test_50_misspelt_keys_are_named(base, data):
+def test_more_misspelt_keys_are_named(base, data):
     check_misspelt(base, data)
