@@ -24,7 +24,8 @@ from fbnetv3_mmdet.search.measure import Stopwatch, ask
 from fbnetv3_mmdet.search.nars import next_requests
 from fbnetv3_mmdet.search.options import Options, read_options
 from fbnetv3_mmdet.search.setup import identity, read_space
-from fbnetv3_mmdet.search.state import NAME, State, locked
+from fbnetv3_mmdet.search.names import TRIALS
+from fbnetv3_mmdet.search.state import State, locked
 from fbnetv3_mmdet.training.settings import check_settings
 
 pytestmark = pytest.mark.same_on_upstream
@@ -63,7 +64,7 @@ def _in_process(path):
 
 def events(path):
     """Return the state's events, but for what depends on the clock."""
-    lines = (path.parent / 'work' / NAME).read_text().splitlines()
+    lines = (path.parent / 'work' / TRIALS).read_text().splitlines()
     return [
         {k: v for k, v in json.loads(line).items() if k != 'seconds'}
         for line in lines
@@ -152,13 +153,13 @@ def test_kills_change_nothing(tmp_path, undisturbed):
 
 def test_any_beginning_of_the_state_goes_on_alike(tmp_path, undisturbed):
     path = undisturbed[0]
-    lines = (path.parent / 'work' / NAME).read_text().splitlines(True)
+    lines = (path.parent / 'work' / TRIALS).read_text().splitlines(True)
     found = [json.loads(line) for line in lines]
     cfg = load_config(str(path))
     options = read_options(cfg.to_dict())
     space = read_space(cfg, options)
     for count in range(1, len(lines) + 1):
-        (tmp_path / NAME).write_text(''.join(lines[:count]))
+        (tmp_path / TRIALS).write_text(''.join(lines[:count]))
         state = State(tmp_path, identity(cfg, options, space))
         # what the whole file has next: results, or another batch
         later = found[count:]
@@ -229,8 +230,8 @@ def test_a_line_that_was_cut_is_written_anew(tmp_path, undisturbed):
     work = path.parent / 'work'
     shutil.copytree(undisturbed[0].parent / 'work', work)
     whole = events(path)
-    text = (work / NAME).read_text()
-    (work / NAME).write_text(text[: text.rindex('"seconds"')])
+    text = (work / TRIALS).read_text()
+    (work / TRIALS).write_text(text[: text.rindex('"seconds"')])
     search(path)
     assert events(path) == whole
 
