@@ -21,10 +21,10 @@ from fbnetv3_mmdet.deploy import export_verified, latency
 from fbnetv3_mmdet.search import jobs, run
 from fbnetv3_mmdet.search.budget import count_trained, seconds_left
 from fbnetv3_mmdet.search.measure import Stopwatch, ask
+from fbnetv3_mmdet.search.names import TRIALS
 from fbnetv3_mmdet.search.nars import next_requests
 from fbnetv3_mmdet.search.options import Options, read_options
 from fbnetv3_mmdet.search.setup import identity, read_space
-from fbnetv3_mmdet.search.names import TRIALS
 from fbnetv3_mmdet.search.state import State, locked
 from fbnetv3_mmdet.training.settings import check_settings
 
