@@ -660,7 +660,7 @@ def test_the_engine_names_all_faults_at_their_fields(tmp_path):
             call = asyncio.create_task(check(pooler_resolution=1))
             await asyncio.sleep(0.1)
             call.cancel()
-        assert await asyncio.wait_for(check(), 120) == {}
+        assert await asyncio.wait_for(check(), 300) == {}
         found = await check(
             pooler_resolution=1, frozen_stages=2, rpn_lower_iou=0.9
         )

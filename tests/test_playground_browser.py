@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.same_on_upstream]
 CHROMIUM = '/usr/bin/chromium'
 PAGES = ('/data', '/new', '/runs', '/compare')
 CONTRAST = Path(__file__).with_name('contrast.js')
-WAIT = 120_000  # ms, on a busy machine
+WAIT = 300_000  # ms, on a busy machine
 NONCE = 'dGhlIHNhbXBsZSBub25jZQ=='  # of RFC 6455
 
 

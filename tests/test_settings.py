@@ -20,6 +20,8 @@ from fbnetv3_mmdet.training.settings import (
     named_errors,
 )
 
+pytestmark = pytest.mark.same_on_upstream
+
 FOLDER = Path(__file__).parents[1] / 'configs/fbnetv3'
 CONFIGS = sorted(FOLDER.glob('*.py'))
 DIGITS = FOLDER / 'faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits.py'

@@ -105,7 +105,7 @@ def start(cfg, prepare=None):
     return process
 
 
-def finish(process, timeout=200):
+def finish(process, timeout=600):
     """Return the exit status of a process; negative: of which signal."""
     process.join(timeout)
     if process.exitcode is None:
