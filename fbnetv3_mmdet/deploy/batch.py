@@ -49,13 +49,9 @@ class BatchDetector(ExportableDetector):
         """Return (B, R, 4) proposals, and which of them exist, (B, R)."""
         head = self.detector.rpn_head
         cfg = head.test_cfg
-        logits, deltas = head(feats)
-        priors = head.prior_generator.grid_priors(
-            [level.shape[-2:] for level in logits], device=border.device
-        )
         levels = [
             _best(*level, cfg.get('nms_pre', -1))
-            for level in zip(logits, deltas, priors, strict=True)
+            for level in self.levels(feats, border)
         ]
         lengths = [level[0].shape[1] for level in levels]
         scores, deltas, priors = (

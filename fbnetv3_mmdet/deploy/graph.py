@@ -8,7 +8,7 @@ C classes; D detections.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -113,19 +113,26 @@ class ExportableDetector(nn.Module):
         right, bottom = -x.shape[3] % divisor, -x.shape[2] % divisor
         return F.pad(x, (0, right, 0, bottom), value=settings.pad_value)
 
+    def levels(
+        self, feats: Sequence[Tensor], border: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Return logits, deltas and anchors of each feature level."""
+        head = self.detector.rpn_head
+        logits, deltas = head(feats)
+        priors = head.prior_generator.grid_priors(
+            [level.shape[-2:] for level in logits], device=border.device
+        )
+        return zip(logits, deltas, priors, strict=True)
+
     def propose(
         self, feats: Sequence[Tensor], border: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return (R, 4) proposals, and which of them exist, (R,)."""
         head = self.detector.rpn_head
         cfg = head.test_cfg
-        logits, deltas = head(feats)
-        priors = head.prior_generator.grid_priors(
-            [level.shape[-2:] for level in logits], device=border.device
-        )
         levels = [
             _best(*level, cfg.get('nms_pre', -1))
-            for level in zip(logits, deltas, priors, strict=True)
+            for level in self.levels(feats, border)
         ]
         scores, deltas, priors = map(torch.cat, zip(*levels, strict=True))
         boxes = head.bbox_coder.decode(priors, deltas)

@@ -101,8 +101,8 @@ def inspect(path: Path, picture: Picture) -> Inspection:
     try:
         with opened_picture(content) as image:
             with _one_big if math.prod(image.size) > BIG else nullcontext():
-                forms = [*_forms(image, content)]
-                brightest = _brightest(image) if DARK & {*forms} else 0
+                forms = [*forms_of(image, content)]
+                brightest = brightest_of(image) if DARK & {*forms} else 0
                 turn = image.getexif().get(ORIENTATION, 1)  # may decode
                 bits = dhash(image)  # raises where OpenCV would print
                 seen = decode_picture(content)
@@ -142,7 +142,7 @@ def _size_fault(
     return None
 
 
-def _forms(image: Image.Image, content: bytes) -> Iterator[Defect]:
+def forms_of(image: Image.Image, content: bytes) -> Iterator[Defect]:
     """Yield in what unusual form a picture is stored."""
     if min(image.size) == 1:
         yield Defect.ONE_PIXEL
@@ -158,10 +158,10 @@ def _forms(image: Image.Image, content: bytes) -> Iterator[Defect]:
     is_png16 = image.format == 'PNG' and content[24] == 16
     if is_png16 or '16' in image.mode or ';16' in str(image.tile):
         dark = Defect.DARK if image.mode.startswith('I') else Defect.DARK_COLOR
-        yield dark if 0 < _brightest(image) < DIM else Defect.DEEP
+        yield dark if 0 < brightest_of(image) < DIM else Defect.DEEP
 
 
-def _brightest(image: Image.Image) -> int:
+def brightest_of(image: Image.Image) -> int:
     """Return the largest value of a picture of 16 bits.
 
     Of a coloured one Pillow reads the upper 8; it is the largest they allow.

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
+from ..annotations import Defect
 from ..doctor.duplicates import LEAST_SHARE, ROWS, shared
-from ..doctor.pictures import DIM, ORIENTATION, SWAPPED, dhash
+from ..doctor.pictures import (
+    ORIENTATION,
+    SWAPPED,
+    brightest_of,
+    dhash,
+    forms_of,
+)
 from ..pictures import BrokenPicture, opened_picture
 from .tree import Tree
+
+T = TypeVar('T')
 
 HEADER = 2**18  # bytes, in which nearly all sizes are
 DEEP = {'.png', '.tif', '.tiff'}  # what stores 16 bits
@@ -29,21 +39,7 @@ def size_of(path: Path) -> tuple[int, int]:
     Raises:
         BrokenPicture: It is none.
     """
-    try:
-        with open(path, 'rb') as file:
-            start = file.read(HEADER)
-            try:
-                return _size_of(start)
-            except BrokenPicture:
-                return _size_of(start + file.read())
-    except OSError as error:
-        raise BrokenPicture('file that cannot be read') from error
-
-
-def _size_of(content: bytes) -> tuple[int, int]:
-    with opened_picture(content) as image:
-        turn = image.getexif().get(ORIENTATION, 1)
-        return image.size[::-1] if turn in SWAPPED else image.size
+    return _tell(path, _size_of)
 
 
 def find_dim(tree: Tree, files: Iterable[str]) -> dict[str, int]:
@@ -57,15 +53,45 @@ def find_dim(tree: Tree, files: Iterable[str]) -> dict[str, int]:
         dict: The largest value of each such picture, by its file; none
         where another picture uses most of the 16 bits.
     """
-    largest = {}
+    dim = {}
     for file in files:
+        path = tree.path(file)
         if PurePosixPath(file).suffix.lower() in DEEP:
             with suppress(BrokenPicture, OSError):
-                content = tree.path(file).read_bytes()
+                if not _tell(path, _is_grey_of_many_bits):
+                    continue
+                content = path.read_bytes()
                 with opened_picture(content) as image:
-                    if image.mode.startswith('I'):
-                        largest[file] = image.getextrema()[1]
-    return largest if 0 < max(largest.values(), default=0) < DIM else {}
+                    forms = {*forms_of(image, content)}
+                    if Defect.DEEP in forms:
+                        return {}
+                    if Defect.DARK in forms:
+                        dim[file] = brightest_of(image)
+    return dim
+
+
+def _tell(path: Path, tell: Callable[[bytes], T]) -> T:
+    """Return what is told of a picture's first bytes, or else of them all."""
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(HEADER)
+            try:
+                return tell(start)
+            except BrokenPicture:
+                return tell(start + file.read())
+    except OSError as error:
+        raise BrokenPicture('file that cannot be read') from error
+
+
+def _size_of(content: bytes) -> tuple[int, int]:
+    with opened_picture(content) as image:
+        turn = image.getexif().get(ORIENTATION, 1)
+        return image.size[::-1] if turn in SWAPPED else image.size
+
+
+def _is_grey_of_many_bits(content: bytes) -> bool:
+    with opened_picture(content) as image:
+        return image.mode.startswith('I')
 
 
 def group_alike(tree: Tree, files: Sequence[str]) -> list[int]:
