@@ -230,7 +230,7 @@ def test_all_say_the_same(data):
 @pytest.mark.slow
 @given(files)
 @settings(
-    max_examples=amount(60, 300),
+    max_examples=amount(25, 300),
     **(QUICK | dict(derandomize=False)),  # others each time
 )
 def test_all_say_the_same_of_many_files(data):

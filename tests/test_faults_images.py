@@ -84,6 +84,7 @@ def test_a_broken_image_stops_the_training(number, exact_resume, tmp_path):
     assert 'Traceback' not in output_of(cfg)
 
 
+@pytest.mark.same_on_upstream
 def test_a_share_of_images_may_be_broken(tmp_path):
     """Others take their place: the same whoever loads them."""
     states = []
@@ -101,6 +102,7 @@ def test_a_share_of_images_may_be_broken(tmp_path):
     assert same(*states)
 
 
+@pytest.mark.same_on_upstream
 def test_more_than_the_share_stops_the_training(tmp_path):
     """The share is one of the files, however often they are repeated."""
     cfg = breaking_config(tmp_path, [1, 2, 3], **allow(0.2))
@@ -114,6 +116,7 @@ def test_more_than_the_share_stops_the_training(tmp_path):
     assert '; 3 broken of 10 images, where max_bad_share=0.2 ' in error
 
 
+@pytest.mark.same_on_upstream
 def test_a_training_of_broken_images_alone_ends(tmp_path):
     everything = range(1, NUM_IMAGES + 1)
     cfg = breaking_config(tmp_path, everything, **allow(0.9))
@@ -122,6 +125,7 @@ def test_a_training_of_broken_images_alone_ends(tmp_path):
     assert '; 10 broken of 10 images, where max_bad_share=0.9 ' in error
 
 
+@pytest.mark.same_on_upstream
 @pytest.mark.parametrize('number', [0, 2])
 def test_an_evaluation_leaves_out_nothing(number, tmp_path):
     cfg = breaking_config(
@@ -134,6 +138,7 @@ def test_an_evaluation_leaves_out_nothing(number, tmp_path):
     assert 'Traceback' not in output_of(cfg)
 
 
+@pytest.mark.same_on_upstream
 def test_epochs_are_watched_too(tmp_path):
     cfg = breaking_config(tmp_path, [5], **workers(2))
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)

@@ -101,6 +101,29 @@ def test_voc(source, sets):
         assert val == both('5.png', '6.png')
 
 
+@pytest.mark.parametrize('kind', ['labelme', 'voc'])
+def test_a_picture_of_a_train_is_in_no_part_for_its_name(source, kind):
+    names = ['train-1', 'train_2', 'test 3', 'val', 'b', 'c', 'd', 'e', 'f']
+    x, y, w, h = CAT
+    for seed, name in enumerate(names):
+        picture(source / f'{name}.png', seed)
+        if kind == 'labelme':
+            corners = [[x, y], [x + w, y + h]]
+            shape = dict(label='cat', shape_type='rectangle', points=corners)
+            value = dict(shapes=[shape], imagePath=f'{name}.png')
+            save(source, value, f'{name}.json')
+        else:
+            (source / f'{name}.xml').write_text(
+                f'<annotation><filename>{name}.png</filename><object><name>cat'
+                f'</name><bndbox><xmin>{x}</xmin><ymin>{y}</ymin><xmax>{x + w}'
+                f'</xmax><ymax>{y + h}</ymax></bndbox></object></annotation>'
+            )
+    train, val = run(source, '--val', '0.34')
+    assert len(train) == 6 and len(val) == 3
+    found = sorted(file for file, *_ in train + val)
+    assert found == sorted(f'{name}.png' for name in names)
+
+
 @pytest.mark.parametrize('polygons', [True, False])
 @pytest.mark.parametrize('layout', ['yaml', 'names', 'labels'])
 def test_yolo(source, layout, polygons):

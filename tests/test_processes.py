@@ -128,8 +128,12 @@ def detector(folder, config=DIGITS, **options):
 
 @pytest.mark.parametrize(
     ('config', 'unused'),
-    [(DIGITS, False), (DIGITS_IS, True)],
-    ids=['OD', 'IS'],
+    [
+        pytest.param(DIGITS, False, id='OD'),
+        pytest.param(
+            DIGITS_IS, True, id='IS', marks=pytest.mark.same_on_upstream
+        ),
+    ],
 )
 def test_two_processes_equal_one_with_their_pictures(tmp_path, config, unused):
     size = 'train_dataloader.batch_size'

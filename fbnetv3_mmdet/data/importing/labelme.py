@@ -66,8 +66,9 @@ def _read(
         value = read_json(tree.path(file), notes)
         if not is_ours(value):
             continue
-        split, near = split_of(file), str(PurePosixPath(file).parent)
-        part = part_of(parts, split, 'the JSON files')
+        # a picture of a train is named so; only folders name parts
+        near = str(PurePosixPath(file).parent)
+        part = part_of(parts, split_of(near), 'the JSON files')
         name, width, height = head(value)
         stem = PurePosixPath(file).stem
         match = tree.find(str(name), near) or tree.find(stem, near)

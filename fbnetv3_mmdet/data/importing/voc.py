@@ -36,8 +36,10 @@ def read(tree: Tree, notes: Notes) -> list[Part]:
         root = parse(tree, file, notes)
         if root.tag != 'annotation':
             continue
-        stem = PurePosixPath(file).stem
-        split = sets.get(stem, '') if sets else split_of(file)
+        path = PurePosixPath(file)
+        # a picture of a train is named so; only folders name parts
+        folder = split_of(str(path.parent))
+        split = sets.get(path.stem, '') if sets else folder
         part = part_of(parts, split, 'the XML files')
         _add(part, root, file, tree, notes)
     name_by_use(parts.values())
