@@ -129,7 +129,7 @@ def test_evaluation_that_was_cut_off_is_done(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('num_workers', amount([0, 4], [0, 1, 4]))
+@pytest.mark.parametrize('num_workers', amount([4], [0, 1, 4]))
 def test_detector(tmp_path, num_workers):
     options = {
         'train_dataloader.num_workers': num_workers,

@@ -428,7 +428,7 @@ def test_settings_train_or_are_named(base, changes):
 
 
 @pytest.mark.slow
-@settings(max_examples=amount(40, 120), **REPEATABLE)
+@settings(max_examples=amount(25, 120), **REPEATABLE)
 @given(changes=options())
 def test_more_settings_train_or_are_named(base, changes):
     check(base, changes)
@@ -470,7 +470,7 @@ def test_misspelt_keys_are_named(base, data):
 
 
 @pytest.mark.slow
-@settings(max_examples=amount(20, 50), **REPEATABLE)
+@settings(max_examples=amount(12, 50), **REPEATABLE)
 @given(data=st.data())
 def test_more_misspelt_keys_are_named(base, data):
     check_misspelt(base, data)
