@@ -18,7 +18,7 @@ from trainings import (
 )
 
 MOMENTS = amount(
-    ['iteration'] * 3 + ['writing'] * 4 + ['evaluation'] * 2,
+    ['iteration'] * 2 + ['writing'] * 3 + ['evaluation'],
     ['iteration'] * 12 + ['writing'] * 6 + ['evaluation'] * 4,
 )
 LENGTH = amount(40, 80)  # iterations, so many that each kill comes in time

@@ -16,7 +16,7 @@ from thorough import amount
 from trainings import DIGITS, finish, output_of, small_config, start
 
 TINY = 'FBNetV3_A_dsmask_tiny'
-LAST = amount(1200, 3000)
+LAST = amount(900, 3000)
 LENGTH = dict(max_iters=LAST, val_interval=100)
 SCHEDULE = dict(T_max=LAST, end=LAST)
 SETTLED = 300  # iterations, among them evaluations and checkpoints
