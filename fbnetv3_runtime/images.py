@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .texts import name_of, one_line
 
@@ -96,6 +96,11 @@ def read_photo(
             f'{name_of(image)} is no readable image: {one_line(error)}; make '
             'it smaller, or set PIL.Image.MAX_IMAGE_PIXELS to half the '
             'pixels that you allow'
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f'{name_of(image)} is no readable image: it has none of the '
+            'formats that Pillow reads'
         ) from error
     except Exception as error:  # decoders raise anything
         raise ValueError(

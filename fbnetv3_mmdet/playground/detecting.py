@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import functools
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +42,8 @@ def detect(config: str, checkpoint: str, image: str) -> dict[str, Any]:
         :func:`_objects`.
     """
     _, detector = _detector_of(config, checkpoint)
-    with tempfile.NamedTemporaryFile() as file:  # of our name; not kept
-        file.write(base64.b64decode(image))
-        file.flush()
-        photo = detector.read(file.name)
-        found = detector.detect(detector.prepare(photo))
+    photo = detector.read(base64.b64decode(image))
+    found = detector.detect(detector.prepare(photo))
     found = found[found.scores >= LEAST]
     return dict(
         picture=_small(photo.picture),
