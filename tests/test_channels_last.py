@@ -19,6 +19,7 @@ class Run:
         self.optim_wrapper = optim_wrapper
 
 
+@pytest.mark.same_on_upstream
 def test_loss_and_gradients_are_those_of_the_default_format():
     default = build(Config.fromfile(DEFAULT)).train().double()
     converted = copy.deepcopy(default)

@@ -127,6 +127,7 @@ def train_with_pools(work_dir):
     runner.train()
 
 
+@pytest.mark.same_on_upstream
 def test_pools_of_processes_end(tmp_path):
     # a fork of this process may not train where it has trained already
     spawn = multiprocessing.get_context('spawn')

@@ -221,12 +221,14 @@ def test_file_that_is_no_data_set_is_one_line(
 
 
 @needs_limit
+@pytest.mark.same_on_upstream
 def test_file_takes_no_memory_without_end(tmp_path):
     file = tmp_path / 'a.json'
     file.write_text('[' + '[],' * 2_000_000 + '[]]')  # 56 bytes a list
     refuse(functools.partial(read_contents, rules=Rules()), file, 60)
 
 
+@pytest.mark.same_on_upstream
 def test_names_lead_no_tool_out_of_its_folder(picture, tmp_path):
     outside = tmp_path / 'outside'
     outside.mkdir()

@@ -33,6 +33,7 @@ def page_faults(*args):
 @pytest.mark.skipif(
     platform.libc_ver()[0] != 'glibc', reason='it sets glibc up'
 )
+@pytest.mark.same_on_upstream
 def test_a_step_gets_no_new_pages():
     # 4 tensors of 64 MiB, in pages of 4 KiB or of 2 MiB
     assert page_faults('without') >= 4 * 64 / 2

@@ -179,6 +179,7 @@ def test_masks_are_those_of_mmdet(photos, tmp_path):
     assert (masks == expected.masks.numpy()).all()
 
 
+@pytest.mark.same_on_upstream
 def test_large_jpegs_are_read_small(photos, tmp_path):
     weights = str(tmp_path / 'mask.pth')
     torch.save(dict(state_dict=random_weights(MASKS)), weights)
@@ -258,6 +259,7 @@ def test_subfolders_are_mirrored(checkpoint, photos, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.same_on_upstream
 def test_unreadable_images_are_counted(checkpoint, photos, tmp_path):
     whole = (photos / 'b/x.jpg').read_bytes()
     (photos / 'b/cut.jpg').write_bytes(whole[: len(whole) // 2])
