@@ -127,7 +127,7 @@ class View:
             for title, key in (('train', 'text'), ('val', 'val_text')):
                 if report[key]:
                     heading(f'In {title}')
-                    output = words('pre').classes('text table')
+                    output = words('pre').classes('text unwrapped')
                     output.props(f'tabindex=0 aria-label="Findings, {title}"')
                     output.text = report[key]
             heading('Boxes and anchors')
