@@ -91,21 +91,22 @@ def read_photo(
             return Photo(picture, size or picture.size, path)
     except MemoryError:
         raise
-    except Image.DecompressionBombError as error:
-        raise ValueError(
-            f'{name_of(image)} is no readable image: {one_line(error)}; make '
-            'it smaller, or set PIL.Image.MAX_IMAGE_PIXELS to half the '
-            'pixels that you allow'
-        ) from error
-    except UnidentifiedImageError as error:
-        raise ValueError(
-            f'{name_of(image)} is no readable image: it has none of the '
-            'formats that Pillow reads'
-        ) from error
     except Exception as error:  # decoders raise anything
         raise ValueError(
-            f'{name_of(image)} is no readable image: {one_line(error)}'
+            f'{name_of(image)} is no readable image: {_why(error)}'
         ) from error
+
+
+def _why(error: Exception) -> str:
+    """Say why an image could not be read, and what helps where we know."""
+    if isinstance(error, UnidentifiedImageError):  # names our buffer
+        return 'it has none of the formats that Pillow reads'
+    if isinstance(error, Image.DecompressionBombError):
+        return (
+            f'{one_line(error)}; make it smaller, or set '
+            'PIL.Image.MAX_IMAGE_PIXELS to half the pixels that you allow'
+        )
+    return one_line(error)
 
 
 def _is_path(image: object) -> bool:

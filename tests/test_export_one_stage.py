@@ -26,7 +26,7 @@ pytestmark = pytest.mark.same_on_upstream
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs/fbnetv3/gfl_fbnetv3-a-dsmask-fpn_1xb4-2k_digits.py'
 CLASSES = [*map(str, range(10))]
-SIZE = (224, 320)
+SIZE, PADDED = (224, 320), (200, 300)
 LEVELS = [8, 16, 32]
 COMMON = dict(num_classes=10, in_channels=64, feat_channels=64)
 FOCAL = dict(type='FocalLoss', use_sigmoid=True, loss_weight=1.0)
@@ -115,7 +115,7 @@ def gfl(tmp_path_factory):
 @pytest.mark.parametrize('backend', BACKENDS)
 def test_a_file_finds_what_mmdetection_finds(backend, gfl):
     model, _, path = gfl
-    assert_finds_the_same(path, backend, model, [SIZE, (200, 300)])  # padded
+    assert_finds_the_same(path, backend, model, [SIZE, PADDED])
 
 
 @pytest.mark.parametrize('kind', [kind for kind in HEADS if kind != 'GFL'])
@@ -123,8 +123,9 @@ def test_a_file_of_each_head(kind, tmp_path):
     cfg, model = build(kind)
     path = tmp_path / 'detector.onnx'
     # of any size it takes three times as long
-    export(cfg, model, CLASSES, path, amount(SIZE, None))
-    assert_finds_the_same(path, 'onnxruntime', model, [SIZE])
+    size, sizes = amount((SIZE, [SIZE]), (None, [SIZE, PADDED]))
+    export(cfg, model, CLASSES, path, size)
+    assert_finds_the_same(path, 'onnxruntime', model, sizes)
 
 
 def assert_finds_the_same(path, backend, model, sizes):

@@ -23,6 +23,7 @@ PAGES = ('/data', '/new', '/runs', '/compare')
 CONTRAST = Path(__file__).with_name('contrast.js')
 WAIT = 300_000  # ms, on a busy machine
 NONCE = 'dGhlIHNhbXBsZSBub25jZQ=='  # of RFC 6455
+FITS = 'document.documentElement.scrollWidth <= innerWidth'  # sideways
 
 
 @pytest.fixture(scope='module')
@@ -379,6 +380,8 @@ def test_data_are_examined_and_shown(page, server):
     page.wait_for_selector('text=Boxes and anchors')
     findings = page.get_by_label('Findings, train').inner_text()
     assert '8 images' in findings and 'in val' in findings
+    page.set_viewport_size(dict(width=390, height=800))
+    assert page.evaluate(FITS)
     assert page.get_by_alt_text('Objects with defects').is_visible()
     page.get_by_role('button', name='Show').click()
     page.wait_for_selector('text=1 to 8 of 8')
@@ -475,9 +478,7 @@ def test_pages_can_be_read_by_all(browser, server, width, scheme):
                 "document.querySelectorAll('details')"
                 '.forEach(part => (part.open = true))'
             )
-            assert page.evaluate(
-                'document.documentElement.scrollWidth <= innerWidth'
-            ), path
+            assert page.evaluate(FITS), path
             assert page.locator('main').count() == 1, path
             unnamed = page.evaluate(
                 "[...document.querySelectorAll('input, button, "

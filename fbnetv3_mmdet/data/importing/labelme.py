@@ -66,7 +66,6 @@ def _read(
         value = read_json(tree.path(file), notes)
         if not is_ours(value):
             continue
-        # a picture of a train is named so; only folders name parts
         near = str(PurePosixPath(file).parent)
         part = part_of(parts, split_of(near), 'the JSON files')
         name, width, height = head(value)

@@ -56,17 +56,18 @@ def find_dim(tree: Tree, files: Iterable[str]) -> dict[str, int]:
     dim = {}
     for file in files:
         path = tree.path(file)
-        if PurePosixPath(file).suffix.lower() in DEEP:
-            with suppress(BrokenPicture, OSError):
-                if not _tell(path, _is_grey_of_many_bits):
-                    continue
-                content = path.read_bytes()
-                with opened_picture(content) as image:
-                    forms = {*forms_of(image, content)}
-                    if Defect.DEEP in forms:
-                        return {}
-                    if Defect.DARK in forms:
-                        dim[file] = brightest_of(image)
+        if path.suffix.lower() not in DEEP:
+            continue
+        with suppress(BrokenPicture, OSError):
+            if not _tell(path, _is_grey_of_many_bits):
+                continue
+            content = path.read_bytes()
+            with opened_picture(content) as image:
+                forms = {*forms_of(image, content)}
+                if Defect.DEEP in forms:
+                    return {}
+                if Defect.DARK in forms:
+                    dim[file] = brightest_of(image)
     return dim
 
 

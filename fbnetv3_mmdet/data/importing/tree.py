@@ -108,6 +108,8 @@ def split_of(path: str) -> str:
     """Return the part of the data that a path names, '' where none.
 
     The last name counts: ``train`` for ``valid/instances_train2017.json``.
+    Where each picture has a file, give the file's folder: a picture of a
+    train is named so, in whatever part it is.
     """
     for part in reversed(PurePosixPath(path).parts):
         for word in re.split('[^a-z]+', part.lower()):

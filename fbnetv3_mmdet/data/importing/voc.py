@@ -37,9 +37,8 @@ def read(tree: Tree, notes: Notes) -> list[Part]:
         if root.tag != 'annotation':
             continue
         path = PurePosixPath(file)
-        # a picture of a train is named so; only folders name parts
-        folder = split_of(str(path.parent))
-        split = sets.get(path.stem, '') if sets else folder
+        folder = str(path.parent)
+        split = sets.get(path.stem, '') if sets else split_of(folder)
         part = part_of(parts, split, 'the XML files')
         _add(part, root, file, tree, notes)
     name_by_use(parts.values())
