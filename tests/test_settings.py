@@ -205,6 +205,16 @@ WRONG = [
         for value in (5, -1, 'six', 1.5)
     ),
     *(
+        ({path: text}, (f'{path}={text!r}', 'one of [True, False]'))
+        for path in (
+            'model.backbone.norm_eval',
+            'model.roi_head.bbox_head.reg_class_agnostic',
+            'train_dataloader.drop_last',
+            'custom_hooks.0.update_buffers',
+        )
+        for text in ('False', 'true')
+    ),
+    *(
         (
             {f'{place}.{key}': value},
             (f'{place}.{key}={value!r}', 'positive integer', 'give one'),

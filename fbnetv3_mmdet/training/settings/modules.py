@@ -1,7 +1,6 @@
 """What is allowed in the parts of a model: kinds of settings, as data."""
 
 from ...kinds import (
-    BOOL,
     COUNT,
     COUNT_OR_NONE,
     DICT,
@@ -26,23 +25,15 @@ MODULES = {
     '_NormBase': dict(
         eps=NON_NEGATIVE,
         momentum=FRACTION | NONE,
-        affine=BOOL,
-        track_running_stats=BOOL,
-        requires_grad=BOOL,
     ),
-    'GroupNorm': dict(eps=NON_NEGATIVE, affine=BOOL, requires_grad=BOOL),
+    'GroupNorm': dict(eps=NON_NEGATIVE),
     # heads and what they are made of
-    'FBNetV3': dict(
-        width=POSITIVE, in_channels=COUNT, norm_eval=BOOL, with_cp=BOOL
-    ),
+    'FBNetV3': dict(width=POSITIVE, in_channels=COUNT),
     'FBNetV3RPNHead': dict(width=POSITIVE, in_channels=COUNT | NONE),
     'FBNetV3MaskHead': dict(width=POSITIVE, in_channels=COUNT | NONE),
     'FBNetV3SharedHead': dict(
         width=POSITIVE,
         in_channels=COUNT | NONE,
-        norm_eval=BOOL,
-        with_cp=BOOL,
-        frozen=BOOL,
     ),
     'FBNetV3RoIExtractor': dict(
         sampling_ratio=COUNT_OR_NONE,
@@ -53,13 +44,8 @@ MODULES = {
         num_classes=COUNT,
         in_channels=COUNT,
         roi_feat_size=_SIZE,
-        with_avg_pool=BOOL,
-        with_cls=BOOL,
-        with_reg=BOOL,
-        reg_class_agnostic=BOOL,
-        reg_decoded_bbox=BOOL,
     ),
-    'FCNMaskHead': dict(num_classes=COUNT, class_agnostic=BOOL),
+    'FCNMaskHead': dict(num_classes=COUNT),
     'AnchorGenerator': dict(
         # nested for those of SSD and YOLO
         strides=_NESTED,
@@ -69,31 +55,23 @@ MODULES = {
         octave_base_scale=POSITIVE | NONE,
         scales_per_octave=COUNT | NONE,
         center_offset=FRACTION,
-        scale_major=BOOL,
     ),
     'DeltaXYWHBBoxCoder': dict(
         target_means=list_of(NUMBER, 4),
         target_stds=list_of(POSITIVE, 4),
-        clip_border=BOOL,
-        add_ctr_clamp=BOOL,
         ctr_clamp=POSITIVE,
     ),
     'MaxIoUAssigner': dict(
         min_pos_iou=FRACTION,
-        gt_max_assign_all=BOOL,
         ignore_iof_thr=_OVERLAP,
-        ignore_wrt_candidates=BOOL,
-        match_low_quality=BOOL,
         gpu_assign_thr=NUMBER,
     ),
     'RandomSampler': dict(
         num=COUNT,
         pos_fraction=FRACTION,
         neg_pos_ub=NUMBER,
-        add_gt_as_proposals=BOOL,
     ),
-    'CrossEntropyLoss': _WEIGHT
-    | dict(use_sigmoid=BOOL, use_mask=BOOL, avg_non_ignore=BOOL),
+    'CrossEntropyLoss': _WEIGHT,
     'FocalLoss': _WEIGHT | dict(alpha=NUMBER, gamma=NON_NEGATIVE),
     'L1Loss': _WEIGHT,
     'SmoothL1Loss': _WEIGHT | dict(beta=NON_NEGATIVE),
@@ -104,10 +82,5 @@ MODULES = {
         std=list_of(POSITIVE, 1, 3) | NONE,
         pad_size_divisor=COUNT,
         pad_value=NUMBER | list_of(NUMBER, 1, 3),
-        pad_mask=BOOL,
-        bgr_to_rgb=BOOL,
-        rgb_to_bgr=BOOL,
-        boxtype2tensor=BOOL,
-        non_blocking=BOOL | NONE,
     ),
 }

@@ -2,7 +2,7 @@
 
 ``OF_TYPE`` is for dicts with a ``type``, whose subclasses take them over;
 ``AT_PLACE`` for those without, by a pattern of their dotted path. What is in
-neither is not checked here.
+neither is not checked here, but for flags as text: no setting is 'False'.
 """
 
 from mmengine.runner import Priority
@@ -36,15 +36,11 @@ _SCALES = pair_of(COUNT) | list_of(pair_of(COUNT))
 _RATE = number(0, 1e6)
 _BETA = number(0, 1)
 _OPTIMIZER = dict(lr=_RATE, weight_decay=NON_NEGATIVE)
-_ADAM = _OPTIMIZER | dict(
-    betas=list_of(_BETA, 2), eps=NON_NEGATIVE, amsgrad=BOOL
-)
+_ADAM = _OPTIMIZER | dict(betas=list_of(_BETA, 2), eps=NON_NEGATIVE)
 _SCHEDULER = dict(
     begin=COUNT_OR_NONE,
     end=COUNT | one_of((float('inf'),)),
-    by_epoch=BOOL,
     last_step=integer(-1),
-    verbose=BOOL,
 )
 _RANDOM = dict(prob=FRACTION | list_of(FRACTION) | NONE)
 _LEVELS = ('DEBUG', 'INFO', 'WARNING', 'WARN', 'ERROR', 'CRITICAL', 'FATAL')
@@ -55,29 +51,21 @@ _RATIOS = list_of(POSITIVE, 2)
 OF_TYPE = MODULES | {
     # data
     'BaseDataset': dict(
-        test_mode=BOOL,
-        serialize_data=BOOL,
-        lazy_init=BOOL,
         max_refetch=COUNT_OR_NONE,
         filter_cfg=DICT | NONE,
         pipeline=LIST,
     ),
     'DigitScenes': dict(num_images=integer(1), seed=COUNT_OR_NONE),
-    'InfiniteSampler': dict(shuffle=BOOL),
-    'DefaultSampler': dict(shuffle=BOOL, round_up=BOOL),
     'Resize': dict(
         scale=_SCALE | NONE,
         scale_factor=POSITIVE | list_of(POSITIVE, 2) | NONE,
-        keep_ratio=BOOL,
         backend=one_of(('cv2', 'pillow')),
     ),
     'RandomResize': dict(scale=_SCALES, ratio_range=_RATIOS | NONE),
     'RandomChoiceResize': dict(scales=list_of(_SCALE)),
     'RandomFlip': _RANDOM | dict(direction=_DIRECTION | list_of(_DIRECTION)),
-    'LoadAnnotations': dict(with_bbox=BOOL, with_label=BOOL, with_mask=BOOL),
     # schedule
-    'SGD': _OPTIMIZER
-    | dict(momentum=NON_NEGATIVE, dampening=NON_NEGATIVE, nesterov=BOOL),
+    'SGD': _OPTIMIZER | dict(momentum=NON_NEGATIVE, dampening=NON_NEGATIVE),
     'Adam': _ADAM,
     'AdamW': _ADAM,
     'OptimWrapper': dict(accumulative_counts=COUNT, clip_grad=DICT | NONE),
@@ -95,23 +83,15 @@ OF_TYPE = MODULES | {
     ),
     'StepParamScheduler': dict(step_size=COUNT, gamma=NON_NEGATIVE),
     # evaluation
-    'CocoMetric': dict(
-        metric=_METRIC | list_of(_METRIC), classwise=BOOL, format_only=BOOL
-    ),
+    'CocoMetric': dict(metric=_METRIC | list_of(_METRIC)),
     # hooks
     'Hook': dict(priority=integer(0) | one_of([p.name for p in Priority])),
     'LoggerHook': dict(
         interval=COUNT,
-        ignore_last=BOOL,
         interval_exp_name=COUNT,
-        log_metric_by_epoch=BOOL,
     ),
     'CheckpointHook': dict(
         interval=COUNT_OR_ALL,
-        by_epoch=BOOL,
-        save_optimizer=BOOL,
-        save_param_scheduler=BOOL,
-        save_last=BOOL,
         max_keep_ckpts=COUNT_OR_ALL,
         save_begin=COUNT_OR_NONE,
         out_dir=PATH | NONE,
@@ -120,8 +100,6 @@ OF_TYPE = MODULES | {
         # up to 1: what it is the weight of is left to the average
         momentum=number(1e-37, 1, 'a number above 0, at most 1'),
         interval=COUNT,
-        update_buffers=BOOL,
-        strict_load=BOOL,
         begin_iter=COUNT_OR_NONE,
         begin_epoch=COUNT_OR_NONE,
     ),
@@ -176,7 +154,6 @@ AT_PLACE = {
         min_bbox_size=NUMBER,
         pos_weight=NUMBER,
         allowed_border=NUMBER,
-        debug=BOOL,
         mask_size=_SIZE,
         mask_thr_binary=FRACTION | one_of((-1,)),
     ),
@@ -186,9 +163,6 @@ AT_PLACE = {
     r'(train|val|test)_dataloader': dict(
         batch_size=COUNT,
         num_workers=COUNT_OR_NONE,
-        persistent_workers=BOOL,
-        pin_memory=BOOL,
-        drop_last=BOOL,
         timeout=NON_NEGATIVE,
         prefetch_factor=COUNT | NONE,
     ),
@@ -197,8 +171,6 @@ AT_PLACE = {
         max_epochs=COUNT,
         val_interval=WHOLE,
         val_begin=COUNT_OR_NONE,
-        by_epoch=BOOL,
-        fp16=BOOL,
     ),
     r'optim_wrapper\.clip_grad': dict(
         type=one_of(('norm', 'value')),
@@ -213,7 +185,7 @@ AT_PLACE = {
         'bypass_duplicate': BOOL,
         'custom_keys': DICT,
     },
-    'log_processor': dict(window_size=COUNT, by_epoch=BOOL, num_digits=COUNT),
+    'log_processor': dict(window_size=COUNT, num_digits=COUNT),
     'randomness': dict(
         seed=COUNT_OR_NONE | NONE, diff_rank_seed=BOOL, deterministic=BOOL
     ),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import SettingError
-from ...kinds import Kind
+from ...kinds import BOOL, Kind
 from ...paths import find_dicts, get_setting, join
 from ...settings import SETTINGS_OF_USERS
 from .classes import find_class, names_code
@@ -29,9 +29,14 @@ def value_faults(cfg: Mapping) -> Iterator[SettingError]:
                 'a registered class or function'
             )
             continue
-        for key, kind in _kinds(path, node).items():
-            if key in node and not kind.accepts(node[key]):
-                yield _fault(join(path, key), node[key], kind)
+        kinds = _kinds(path, node)
+        for key, value in node.items():
+            kind = kinds.get(key)
+            # as a flag it would be true, whatever it says
+            if isinstance(value, str) and value.lower() in ('true', 'false'):
+                kind = kind or BOOL
+            if kind and not kind.accepts(value):
+                yield _fault(join(path, key), value, kind)
 
 
 def check_choices(cfg: Mapping) -> None:
