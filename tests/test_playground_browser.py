@@ -23,6 +23,12 @@ PAGES = ('/data', '/new', '/runs', '/compare')
 CONTRAST = Path(__file__).with_name('contrast.js')
 WAIT = 300_000  # ms, on a busy machine
 NONCE = 'dGhlIHNhbXBsZSBub25jZQ=='  # of RFC 6455
+# The first chart's points; there is none before its script is loaded.
+POINTS = """() => {
+    const chart = document.querySelector('.nicegui-echart');
+    const drawn = chart && getElement(Number(chart.id.slice(1))).chart;
+    return drawn?.getOption().series[0]?.data ?? [];
+}"""
 FITS = 'document.documentElement.scrollWidth <= innerWidth'  # sideways
 
 
@@ -352,9 +358,15 @@ def test_a_training_outlives_the_server_and_is_stopped_and_resumed(
         for tab in (page, other):
             tab.goto(f'{server.home}/run/second')
             state(tab, 'training · iteration')
+            tab.wait_for_function(f'({POINTS})().length >= 2')
         page.get_by_role('button', name='Stop and save').click()
         for tab in (page, other):
             state(tab, 'stopped, and saved')
+        page.wait_for_timeout(3000)  # all that was logged is drawn
+        drawn = page.evaluate(POINTS)
+        page.reload()
+        page.wait_for_function(f'({POINTS})().length >= {len(drawn)}')
+        assert page.evaluate(POINTS) == drawn
         assert json.loads((folder / 'exit.json').read_text())['status'] == 143
         saved = (folder / 'work/last_checkpoint').read_text()
         saved = int(re.findall(r'iter_(\d+)', saved)[0])
