@@ -42,8 +42,23 @@ def find_code(kind: Any) -> Any:
     """Return what the ``type`` of a dict names, None if it is not known."""
     if not isinstance(kind, str):
         return kind
-    found = (_get(registry, kind) for registry in _REGISTRIES)
+    for registry in _REGISTRIES:
+        found = _registered(registry, kind)
+        if found is not None:
+            return found
+    # a scope or a module before it; without, each registry imports the same
+    registries = _REGISTRIES if '.' in kind else _REGISTRIES[:1]
+    found = (_get(registry, kind) for registry in registries)
     return next(filter(None, found), None)
+
+
+def _registered(registry: Registry, name: str) -> Any:
+    """Look a name up, without importing it as ``Registry.get`` would."""
+    registry.import_from_location()  # once, all that is to be found in it
+    found = registry.module_dict.get(name)
+    if found is None and registry.parent:
+        return _registered(registry.parent, name)
+    return found
 
 
 def _get(registry: Registry, name: str) -> Any:

@@ -164,6 +164,7 @@ AT_PLACE = {
         batch_size=COUNT,
         num_workers=COUNT_OR_NONE,
         timeout=NON_NEGATIVE,
+        drop_last=BOOL,
         prefetch_factor=COUNT | NONE,
     ),
     r'(train|val|test)_cfg': dict(
