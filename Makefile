@@ -7,7 +7,7 @@ INPUTS := .ci/venv pyproject.toml constraints.txt
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-is bench bench-gpu playground test test-upstream test-lowest lint format venv
+.PHONY: help demo demo-is bench bench-gpu playground test test-all test-upstream test-lowest lint format venv
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1:	\2/p' Makefile | expand -t 24
@@ -43,9 +43,15 @@ test: lint  ## lint, the fast tests, one training; where CI is set, all there ar
 ifeq ($(CI),)
 	.venv/bin/python -m pytest -n auto -m 'not slow or end_to_end'
 else
-	.venv/bin/python -m pytest -n auto
-	$(MAKE) test-upstream test-lowest
+	$(MAKE) --jobs=3 test-all test-upstream test-lowest
+
+# One after the other: the next environment is installed meanwhile.
+test-upstream: | test-all
+test-lowest: | test-upstream
 endif
+
+test-all: .venv/.stamp
+	.venv/bin/python -m pytest -n auto
 
 test-upstream: .venv-upstream/.stamp  ## fast tests, OpenMMLab's MMDetection, the oldest PyTorch
 	.venv-upstream/bin/python -m pytest -n auto \

@@ -35,3 +35,8 @@ def fresh_globals():
     # a hook takes the visualizer made last, whoever made it
     for kind in (Visualizer, *Visualizer.__subclasses__()):
         kind._instance_dict.clear()
+
+
+def pytest_xdist_auto_num_workers():
+    """One more than cores: tests wait for processes of their own."""
+    return len(os.sched_getaffinity(0)) + 1
