@@ -2,6 +2,8 @@
 # need they install into .venv, once. PYTHON=... names the interpreter.
 DEMO := configs/fbnetv3/faster-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits.py
 DEMO_IS := configs/fbnetv3/mask-rcnn_fbnetv3-a-dsmask-c4_1xb4-2k_digits.py
+# A worker keeps to its files, whose fixtures are shared, until others are idle.
+WORKERS := -n auto --dist worksteal
 INPUTS := .ci/venv pyproject.toml constraints.txt
 
 unexport PYTHONPATH PYTHONHOME
@@ -41,7 +43,7 @@ bench-gpu: .venv/.stamp  ## images a second of training on a GPU, with and witho
 
 test: lint  ## lint, the fast tests, one training; where CI is set, all there are
 ifeq ($(CI),)
-	.venv/bin/python -m pytest -n auto -m 'not slow or end_to_end'
+	.venv/bin/python -m pytest $(WORKERS) -m 'not slow or end_to_end'
 else
 	$(MAKE) --jobs=3 test-all test-upstream test-lowest
 
@@ -51,10 +53,10 @@ test-lowest: | test-upstream
 endif
 
 test-all: .venv/.stamp
-	.venv/bin/python -m pytest -n auto
+	.venv/bin/python -m pytest $(WORKERS)
 
 test-upstream: .venv-upstream/.stamp  ## fast tests, OpenMMLab's MMDetection, the oldest PyTorch
-	.venv-upstream/bin/python -m pytest -n auto \
+	.venv-upstream/bin/python -m pytest $(WORKERS) \
 	    -m 'not slow and not same_on_upstream'
 
 test-lowest: .venv-lowest/.stamp  ## the runtime with the oldest packages that it takes
