@@ -13,9 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import torch
 from mmengine.config import Config
-from mmengine.structures import InstanceData
 
 from fbnetv3_mmdet.cli import load_config
 from fbnetv3_mmdet.deploy.int8 import FileFigures, Report
@@ -441,21 +439,16 @@ def test_a_browser_chooses_among_the_losses_that_are_offered(tmp_path):
 
 
 def test_from_each_score_on_the_hits_are_those_found_so():
-    truth = InstanceData(
-        bboxes=torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10]]),
-        labels=torch.tensor([0, 1]),
-    )
-    found = InstanceData(  # the best first
-        bboxes=torch.tensor(
-            [
-                [0.0, 0, 10, 9],  # the first object
-                [0, 0, 10, 10],  # the same once more
-                [20, 0, 30, 10],  # of another class
-                [21, 0, 30, 10],  # the second object
-            ]
-        ),
-        labels=torch.tensor([0, 0, 0, 1]),
-    )
+    truth = [
+        dict(number=0, box=[0, 0, 10, 10]),
+        dict(number=1, box=[20, 0, 30, 10]),
+    ]
+    found = [  # the best first
+        dict(number=0, box=[0, 0, 10, 9]),  # the first object
+        dict(number=0, box=[0, 0, 10, 10]),  # the same once more
+        dict(number=0, box=[20, 0, 30, 10]),  # of another class
+        dict(number=1, box=[21, 0, 30, 10]),  # the second object
+    ]
     assert _hits(truth, found) == [True, False, False, True]
     assert _hits(truth, found[:2]) == [True, False]
     assert _hits(truth[:0], found) == [False] * 4
@@ -679,7 +672,7 @@ def test_the_engine_names_all_faults_at_their_fields(tmp_path):
         assert await check() == {}  # another one answers
         with pytest.raises(ValueError, match='nothing.pth'):
             await engine.call(
-                'detect', config=config, checkpoint='nothing.pth', image=''
+                'detect', config=config, model='nothing.pth', image=''
             )
         await engine.close()
 

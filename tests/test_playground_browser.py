@@ -323,6 +323,17 @@ def test_from_the_form_to_an_exported_file(page, server, data):
 
     detector = Detector(download.value.path())
     assert detector.metadata['classes'] == ['bar', 'disc']
+    page.get_by_role('combobox', name='with the detector in').click()
+    page.get_by_role('option', name='ONNX, float').click()
+    page.locator('input[type=file]').set_input_files(data / 'images/9.png')
+    page.wait_for_function(
+        "document.querySelector('.card .layers img').naturalHeight == 448"
+    )
+    found = detector.predict(data / 'images/9.png')
+    rows = page.locator('.card table tr').all_inner_texts()
+    assert [row.split('\t')[0] for row in rows] == found.names[: len(rows)]
+    scores = [float(row.split('\t')[1]) for row in rows]
+    assert scores == pytest.approx(found.scores[: len(rows)], abs=1e-4)
     page.goto(f'{server.home}/compare')
     table = page.locator('table').last
     rows = dict(

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import functools
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from fbnetv3_runtime import Detector, Mask, Result
 
 from .images import jpeg
 
@@ -15,51 +18,45 @@ WIDTH = 640  # px, of the pictures that are sent
 
 
 @functools.lru_cache(maxsize=1)
-def _detector(config: str, checkpoint: str, saved: float):
-    """Return the detector of a run; ``saved`` is when it was."""
-    from ..cli import load_detector_config
+def _open(config: str, model: str, saved: float) -> tuple[Any, Any]:
+    """Return a run's config and a detector of it; ``saved`` is when it was."""
+    from ..cli import load_config, load_detector_config
     from ..inference import TorchDetector
 
-    cfg = load_detector_config(config, checkpoint)
-    return cfg, TorchDetector(cfg, checkpoint)
+    if model.endswith('.onnx'):
+        return load_config(config), Detector(model)
+    cfg = load_detector_config(config, model)
+    return cfg, TorchDetector(cfg, model)
 
 
-def _detector_of(config: str, checkpoint: str):
-    return _detector(config, checkpoint, os.path.getmtime(checkpoint))
-
-
-def detect(config: str, checkpoint: str, image: str) -> dict[str, Any]:
+def detect(config: str, model: str, image: str) -> dict[str, Any]:
     """Detect the objects in an uploaded picture.
 
     Args:
         config: Path of the run's config.
-        checkpoint: Path of its weights.
-        image: The file's bytes, in base 64.
+        model: Path of its weights, or of the file that they were exported to.
+        image: The picture's bytes, in base 64.
 
     Returns:
         dict: ``picture``, a JPEG in base 64, its ``size``, width and height
         in pixels of the file, and ``found``, the objects; see
         :func:`_objects`.
     """
-    _, detector = _detector_of(config, checkpoint)
+    _, detector = _open(config, model, os.path.getmtime(model))
     photo = detector.read(base64.b64decode(image))
-    found = detector.detect(detector.prepare(photo))
-    found = found[found.scores >= LEAST]
     return dict(
         picture=_small(photo.picture),
         size=photo.size,
-        found=_objects(found, detector.meta['classes']),
+        found=_objects(_likely(detector.predict(photo))),
     )
 
 
-def compare(
-    config: str, checkpoint: str, count: int = 24
-) -> list[dict[str, Any]]:
+def compare(config: str, model: str, count: int = 24) -> list[dict[str, Any]]:
     """Return val images, what is in them and what is found.
 
     Args:
         config: Path of the run's config.
-        checkpoint: Path of its weights.
+        model: Path of its weights, or of the file that they were exported to.
         count: How many of val are looked at, evenly spread.
 
     Returns:
@@ -72,83 +69,111 @@ def compare(
     import numpy as np
     from mmdet.registry import DATASETS
 
-    from ..inference import ground_truth
-
-    cfg, detector = _detector_of(config, checkpoint)
+    cfg, detector = _open(config, model, os.path.getmtime(model))
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
-    names = detector.meta['classes']
     rows = []
     count = min(count, len(dataset))
     for index in np.linspace(0, len(dataset) - 1, count).round():
         info = dataset.get_data_info(int(index))
         photo = detector.read(info['img_path'])
-        truth = ground_truth(info, detector.model.with_mask)
-        found = detector.detect(detector.prepare(photo))
-        found = found[found.scores >= LEAST]
-        found = found[found.scores.argsort(descending=True)]
-        objects = _objects(found, names)
-        for one, hit in zip(objects, _hits(truth, found), strict=True):
+        result = _likely(detector.predict(photo))
+        with_mask = result.masks is not None
+        truth = _objects(_truth(info, dataset.metainfo['classes'], with_mask))
+        for one in truth:
+            del one['score']
+        found = _objects(result)
+        for one, hit in zip(found, _hits(truth, found), strict=True):
             one['hit'] = hit
         rows.append(
             dict(
                 name=Path(info['img_path']).name,
                 picture=_small(photo.picture),
                 size=photo.size,
-                truth=_objects(truth, names),
-                found=objects,
+                truth=truth,
+                found=found,
             )
         )
     return rows
 
 
-def _objects(instances, names) -> list[dict[str, Any]]:
+def _likely(found: Result) -> Result:
+    """Return what has at least the score that is told; the best are first."""
+    count = int((found.scores >= LEAST).sum())
+    return Result(*(None if x is None else x[:count] for x in found))
+
+
+def _truth(info: Mapping, classes: Sequence[str], with_mask: bool) -> Result:
+    """Return the objects of an image of a data set, all of score 1."""
+    import numpy as np
+
+    from ..inference import ground_truth
+    from ..visualization import class_name
+
+    truth = ground_truth(info, with_mask)
+    masks = None
+    if with_mask:
+        size = info['width'], info['height']
+        masks = [Mask(mask, (0, 0), size) for mask in truth.masks]
+    names = [class_name(label, classes) for label in truth.labels]
+    ones = np.ones(len(names))
+    return Result(truth.bboxes, ones, truth.labels, names, masks)
+
+
+def _objects(found: Result) -> list[dict[str, Any]]:
     """Return objects as the page has them.
 
     Returns:
         list: Of each ``label``, the class's name; ``number``, that of the
-        class; ``box``, x1, y1, x2, y2 in pixels of the file; where there are
-        any ``score`` and ``outline``, polygons of x, y, x, y …
+        class; ``box``, x1, y1, x2, y2 in pixels of the file; ``score``; and
+        where there are masks ``outline``, polygons of x, y, x, y …
     """
-    from ..visualization import class_name
-
     objects = [
         dict(
-            label=class_name(number, names),
+            label=name,
             number=number,
             box=[round(side, 1) for side in box],
+            score=round(score, 4),
         )
-        for number, box in zip(
-            instances.labels.tolist(), instances.bboxes.tolist(), strict=True
+        for name, number, box, score in zip(
+            found.names,
+            found.labels.tolist(),
+            found.boxes.tolist(),
+            found.scores.tolist(),
+            strict=True,
         )
     ]
-    if 'scores' in instances:
-        for one, score in zip(objects, instances.scores.tolist(), strict=True):
-            one['score'] = round(score, 4)
-    if 'masks' in instances:
-        for one, mask in zip(objects, instances.masks, strict=True):
+    if found.masks is not None:
+        for one, mask in zip(objects, found.masks, strict=True):
             one['outline'] = _outline(mask)
     return objects
 
 
-def _outline(mask) -> list[list[int]]:
+def _outline(mask: Mask) -> list[list[int]]:
     import cv2
     import numpy as np
 
+    pixels = np.ascontiguousarray(mask.pixels, np.uint8)
     lines, _ = cv2.findContours(
-        np.asarray(mask, np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE
+        pixels,
+        cv2.RETR_LIST,
+        cv2.CHAIN_APPROX_SIMPLE,
+        offset=mask.corner,
     )
     return [line.ravel().tolist() for line in lines]
 
 
-def _hits(truth, found) -> list[bool]:
+def _hits(truth: Sequence[Mapping], found: Sequence[Mapping]) -> list[bool]:
     """Return which detections, the best first, are objects, each once."""
     import torch
     from mmdet.structures.bbox import bbox_overlaps
 
-    boxes = (torch.as_tensor(kind.bboxes).float() for kind in (found, truth))
+    boxes, numbers = [], []
+    for objects in (found, truth):
+        sides = torch.tensor([one['box'] for one in objects])
+        boxes.append(sides.float().reshape(-1, 4))
+        numbers.append(torch.tensor([one['number'] for one in objects]))
     overlaps = bbox_overlaps(*boxes)
-    same = found.labels[:, None] == torch.as_tensor(truth.labels)[None]
-    overlaps = overlaps * same
+    overlaps = overlaps * (numbers[0][:, None] == numbers[1][None])
     hits = []
     for row in overlaps:
         hits.append(bool(len(row) and row.max() >= 0.5))

@@ -13,6 +13,11 @@ from .runs import Run
 FOLDER = 'export'
 DROPS = (0.5, 1, 2, 5)  # points of AP50
 FILES = {'float': 'detector.onnx', 'int8': 'detector-int8.onnx'}
+NAMES = {
+    '': 'PyTorch, as trained',
+    'float': 'ONNX, float',
+    'int8': 'ONNX, 8-bit integers',
+}  # of the kinds, on the page
 
 
 class Figures(NamedTuple):
@@ -36,6 +41,14 @@ def folder_of(run: Run, kind: str) -> Path:
 def file_of(run: Run, kind: str) -> Path:
     """Return the path of a run's file of a kind, written or not."""
     return folder_of(run, kind) / FILES[kind]
+
+
+def find_models(run: Run) -> dict[str, Path]:
+    """Return what of a run detects: its checkpoint, '', and files, by kind."""
+    checkpoint = run.checkpoint()
+    found = {'': checkpoint} if checkpoint else {}
+    files = {kind: file_of(run, kind) for kind in FILES}
+    return found | {k: file for k, file in files.items() if file.is_file()}
 
 
 def export(run: Run) -> None:

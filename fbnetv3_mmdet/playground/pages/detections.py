@@ -10,6 +10,7 @@ from nicegui import events, ui
 from nicegui.element import Element
 
 from ..app import Playground
+from ..exports import NAMES, find_models
 from ..guard import MAX_BODY
 from ..overlay import overlay
 from ..runs import Run
@@ -18,6 +19,11 @@ from .parts import heading, note, words
 
 Found = Mapping[str, Any]  # as the engine tells it
 SHOWN = 20  # objects in the table
+MISSING = {  # by kind of what detects
+    '': 'no checkpoint yet; wait for its first',
+    'float': "no such file yet; press 'Export to ONNX' below",
+    'int8': "no such file yet; press 'Turn into 8-bit integers' below",
+}
 
 
 class Detections:
@@ -37,6 +43,9 @@ class Detections:
         """Make the elements."""
         heading('What it detects')
         with ui.element('div').classes('buttons'):
+            self._kind = ui.select(
+                NAMES, value='', label='with the detector in'
+            ).style('min-width: 12rem')
             ui.button('Val images, worst first', on_click=self._compare).props(
                 'outline no-caps'
             )
@@ -65,14 +74,12 @@ class Detections:
         self._picture.set_visibility(False)
 
     async def _call(self, name: str, **arguments: Any) -> Any:
-        checkpoint = self._run.checkpoint()
-        if checkpoint is None or self._run.config is None:
-            raise ValueError('no checkpoint yet; wait for its first')
+        kind = self._kind.value
+        model = find_models(self._run).get(kind)
+        if model is None or self._run.config is None:
+            raise ValueError(MISSING[kind])
         return await self._playground.engine.call(
-            name,
-            config=str(self._run.config),
-            checkpoint=str(checkpoint),
-            **arguments,
+            name, config=str(self._run.config), model=str(model), **arguments
         )
 
     async def _compare(self) -> None:

@@ -8,12 +8,9 @@ from nicegui import ui
 
 from .. import exports, jobs
 from ..app import Playground
-from ..exports import FILES, Figures
+from ..exports import FILES, NAMES, Figures
 from ..runs import Run
 from .parts import heading, note, words
-
-FULL = 'PyTorch, as trained'
-NAMES = {'float': 'ONNX, float', 'int8': 'ONNX, 8-bit integers'}
 
 
 class Shipping:
@@ -138,7 +135,7 @@ class Shipping:
             score = evaluation.get('coco/bbox_mAP')
             score = '–' if score is None else f'{100 * score:.2f}'
             gap = ['–'] * count
-            yield '', [FULL, score, 'torch', *gap, _megabytes(checkpoint)]
+            yield '', [NAMES[''], score, 'torch', *gap, _megabytes(checkpoint)]
         if figures:
             told = set()
             for kind, cells in figures.rows:
