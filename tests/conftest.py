@@ -8,6 +8,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+import unformatted  # noqa: E402, F401
 
 
 def pytest_runtest_setup(item):

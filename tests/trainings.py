@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 import toy  # noqa: F401  so that processes know it
+import unformatted  # noqa: F401
 from mmengine.config import Config
 
 from fbnetv3_mmdet.checkpoints import read_checkpoint
@@ -37,6 +38,8 @@ PROCESSES.set_forkserver_preload(
         'mmdet.evaluation',
         'mmdet.models',
         'mmdet.visualization',
+        'sklearn.datasets',  # of which scenes of digits are drawn
+        'torchvision',
         'trainings',
     ]
 )
