@@ -32,6 +32,7 @@ CANCELLED = 143  # as SIGTERM ends a training
 def main() -> int:
     """Run the command; return its exit status, as a shell has it."""
     folder, queue, command = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    os.nice(5)  # the page answers beside it
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     if not _take(lock):
         return 3  # the job is in progress
