@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ import fbnetv3_mmdet  # noqa: F401  MMDetection needs its mmcv.ops
 from fbnetv3_mmdet.cli import load_config
 from fbnetv3_mmdet.errors import user_errors
 from fbnetv3_mmdet.files import complete_file
+from fbnetv3_runtime.engine import count_cores
 
 from . import report
 from .processes import ROOT, measure
@@ -106,7 +106,7 @@ def _split(model: str) -> tuple[str, str | None]:
 
 def _check(args: argparse.Namespace) -> None:
     for name, values, most in (
-        ('threads', args.threads, _count_cores()),
+        ('threads', args.threads, count_cores()),
         ('rounds', [args.rounds], None),
         ('runs', [args.runs], None),
     ):
@@ -114,13 +114,6 @@ def _check(args: argparse.Namespace) -> None:
             if value < 1 or most and value > most:
                 limit = f' and at most {most}, the cores here' if most else ''
                 raise ValueError(f'--{name}={value} must be at least 1{limit}')
-
-
-def _count_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -143,7 +136,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         '--threads',
         type=int,
         nargs='+',
-        default=[n for n in (1, 2) if n <= _count_cores()],
+        default=[n for n in (1, 2) if n <= count_cores()],
         metavar='N',
         help='cores to measure with (default: 1, then 2)',
     )

@@ -10,6 +10,8 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 import unformatted  # noqa: E402, F401
 
+from fbnetv3_runtime.engine import count_cores  # noqa: E402
+
 
 def pytest_runtest_setup(item):
     if item.get_closest_marker('gpu') and not torch.cuda.is_available():
@@ -40,4 +42,4 @@ def fresh_globals():
 
 def pytest_xdist_auto_num_workers():
     """One more than cores: tests wait for processes of their own."""
-    return len(os.sched_getaffinity(0)) + 1
+    return count_cores() + 1

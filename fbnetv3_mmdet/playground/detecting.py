@@ -24,9 +24,12 @@ def _open(config: str, model: str, saved: float) -> tuple[Any, Any]:
     from ..inference import TorchDetector
 
     if model.endswith('.onnx'):
-        return load_config(config), Detector(model)
-    cfg = load_detector_config(config, model)
-    return cfg, TorchDetector(cfg, model)
+        cfg, detector = load_config(config), Detector(model)
+    else:
+        cfg = load_detector_config(config, model)
+        detector = TorchDetector(cfg, model)
+    detector.score_thr = LEAST
+    return cfg, detector
 
 
 def detect(config: str, model: str, image: str) -> dict[str, Any]:
@@ -47,7 +50,7 @@ def detect(config: str, model: str, image: str) -> dict[str, Any]:
     return dict(
         picture=_small(photo.picture),
         size=photo.size,
-        found=_objects(_likely(detector.predict(photo))),
+        found=_objects(detector.predict(photo)),
     )
 
 
@@ -76,11 +79,9 @@ def compare(config: str, model: str, count: int = 24) -> list[dict[str, Any]]:
     for index in np.linspace(0, len(dataset) - 1, count).round():
         info = dataset.get_data_info(int(index))
         photo = detector.read(info['img_path'])
-        result = _likely(detector.predict(photo))
+        result = detector.predict(photo)
         with_mask = result.masks is not None
-        truth = _objects(_truth(info, dataset.metainfo['classes'], with_mask))
-        for one in truth:
-            del one['score']
+        truth = _truth(info, dataset.metainfo['classes'], with_mask)
         found = _objects(result)
         for one, hit in zip(found, _hits(truth, found), strict=True):
             one['hit'] = hit
@@ -96,14 +97,10 @@ def compare(config: str, model: str, count: int = 24) -> list[dict[str, Any]]:
     return rows
 
 
-def _likely(found: Result) -> Result:
-    """Return what has at least the score that is told; the best are first."""
-    count = int((found.scores >= LEAST).sum())
-    return Result(*(None if x is None else x[:count] for x in found))
-
-
-def _truth(info: Mapping, classes: Sequence[str], with_mask: bool) -> Result:
-    """Return the objects of an image of a data set, all of score 1."""
+def _truth(
+    info: Mapping, classes: Sequence[str], with_mask: bool
+) -> list[dict[str, Any]]:
+    """Return the objects of an image of a data set, without scores."""
     import numpy as np
 
     from ..inference import ground_truth
@@ -116,7 +113,10 @@ def _truth(info: Mapping, classes: Sequence[str], with_mask: bool) -> Result:
         masks = [Mask(mask, (0, 0), size) for mask in truth.masks]
     names = [class_name(label, classes) for label in truth.labels]
     ones = np.ones(len(names))
-    return Result(truth.bboxes, ones, truth.labels, names, masks)
+    objects = _objects(Result(truth.bboxes, ones, truth.labels, names, masks))
+    for one in objects:
+        del one['score']
+    return objects
 
 
 def _objects(found: Result) -> list[dict[str, Any]]:

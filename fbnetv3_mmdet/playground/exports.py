@@ -18,6 +18,11 @@ NAMES = {
     'float': 'ONNX, float',
     'int8': 'ONNX, 8-bit integers',
 }  # of the kinds, on the page
+_ABSENT = {
+    '': 'has no checkpoint yet; wait for its first',
+    'float': 'is not exported; do that first',
+    'int8': 'is not turned into 8-bit integers; do that first',
+}
 
 
 class Figures(NamedTuple):
@@ -43,12 +48,16 @@ def file_of(run: Run, kind: str) -> Path:
     return folder_of(run, kind) / FILES[kind]
 
 
-def find_models(run: Run) -> dict[str, Path]:
-    """Return what of a run detects: its checkpoint, '', and files, by kind."""
-    checkpoint = run.checkpoint()
-    found = {'': checkpoint} if checkpoint else {}
-    files = {kind: file_of(run, kind) for kind in FILES}
-    return found | {k: file for k, file in files.items() if file.is_file()}
+def model_of(run: Run, kind: str) -> Path:
+    """Return what of a run detects: its file of a kind, '' its checkpoint.
+
+    Raises:
+        ValueError: There is none yet.
+    """
+    path = file_of(run, kind) if kind else run.checkpoint()
+    if path is None or not path.is_file() or run.config is None:
+        raise ValueError(f'run {run.name!r} {_ABSENT[kind]}')
+    return path
 
 
 def export(run: Run) -> None:
@@ -57,13 +66,9 @@ def export(run: Run) -> None:
     Raises:
         ValueError: The run has no checkpoint yet.
     """
-    checkpoint = run.checkpoint()
-    if checkpoint is None:
-        raise ValueError(
-            f'run {run.name!r} has no checkpoint yet; wait for its first'
-        )
+    checkpoint = str(model_of(run, ''))
     target = str(file_of(run, 'float'))
-    _begin(run, 'float', 'export', str(run.config), str(checkpoint), target)
+    _begin(run, 'float', 'export', str(run.config), checkpoint, target)
 
 
 def quantize(
@@ -82,9 +87,7 @@ def quantize(
     """
     if drop not in DROPS:
         raise ValueError(f'{drop!r} points of AP50: choose one of {DROPS}')
-    model, target = (str(file_of(run, kind)) for kind in FILES)
-    if not Path(model).is_file():
-        raise ValueError(f'run {run.name!r} is not exported; do that first')
+    model, target = str(model_of(run, 'float')), str(file_of(run, 'int8'))
     options = (
         *('--calibrate', str(images), '--ann', str(annotations)),
         *('--max-drop', str(drop)),

@@ -10,7 +10,7 @@ from nicegui import events, ui
 from nicegui.element import Element
 
 from ..app import Playground
-from ..exports import NAMES, find_models
+from ..exports import NAMES, model_of
 from ..guard import MAX_BODY
 from ..overlay import overlay
 from ..runs import Run
@@ -19,11 +19,6 @@ from .parts import heading, note, words
 
 Found = Mapping[str, Any]  # as the engine tells it
 SHOWN = 20  # objects in the table
-MISSING = {  # by kind of what detects
-    '': 'no checkpoint yet; wait for its first',
-    'float': "no such file yet; press 'Export to ONNX' below",
-    'int8': "no such file yet; press 'Turn into 8-bit integers' below",
-}
 
 
 class Detections:
@@ -74,12 +69,9 @@ class Detections:
         self._picture.set_visibility(False)
 
     async def _call(self, name: str, **arguments: Any) -> Any:
-        kind = self._kind.value
-        model = find_models(self._run).get(kind)
-        if model is None or self._run.config is None:
-            raise ValueError(MISSING[kind])
+        model = str(model_of(self._run, self._kind.value))
         return await self._playground.engine.call(
-            name, config=str(self._run.config), model=str(model), **arguments
+            name, config=str(self._run.config), model=model, **arguments
         )
 
     async def _compare(self) -> None:
