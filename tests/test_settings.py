@@ -458,6 +458,8 @@ GOOD = [
     {f'{DATASET}.filter_cfg': dict(filter_empty_gt=True, min_size=32)},
     # variables of MMDetection's configs
     {'test_pipeline': [], 'conv_cfg': None, 'val_evaluator_abs': {}},
+    # a user's own
+    {'augmented': 'True', 'mine': dict(flag='false')},
 ]
 
 

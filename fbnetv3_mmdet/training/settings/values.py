@@ -9,6 +9,7 @@ from ...kinds import BOOL, Kind
 from ...paths import find_dicts, get_setting, join
 from ...settings import SETTINGS_OF_USERS
 from .classes import find_class, names_code
+from .keys import SETTINGS
 from .table import AT_PLACE, OF_TYPE
 
 _DETECTORS = ('FBNetV3OD', 'FBNetV3IS')
@@ -31,12 +32,21 @@ def value_faults(cfg: Mapping) -> Iterator[SettingError]:
             continue
         kinds = _kinds(path, node)
         for key, value in node.items():
+            place = join(path, key)
             kind = kinds.get(key)
-            # as a flag it would be true, whatever it says
-            if isinstance(value, str) and value.lower() in ('true', 'false'):
-                kind = kind or BOOL
+            if kind is None and _is_flag_as_text(place, value):
+                kind = BOOL
             if kind and not kind.accepts(value):
-                yield _fault(join(path, key), value, kind)
+                yield _fault(place, value, kind)
+
+
+def _is_flag_as_text(path: str, value: Any) -> bool:
+    """Whether a setting, and no variable of a user's own, is such a text.
+
+    Python takes it for true, whatever it says.
+    """
+    is_text = isinstance(value, str) and value.lower() in ('true', 'false')
+    return is_text and path.partition('.')[0] in SETTINGS
 
 
 def check_choices(cfg: Mapping) -> None:
